@@ -1,0 +1,43 @@
+# Every target sets up what it needs: a virtual environment, Caffe (docker/caffe) and Rationale.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help setup caffe demo test lint reproduce clean
+help:
+	@echo "make setup      build and install everything (once)"
+	@echo "make demo       explain ten handwritten digits, write out/demo/report.html"
+	@echo "make test       all checks and tests"
+	@echo "make reproduce  train, measure, write docs/results.md"
+	@echo "make clean      remove the environment and results; the Caffe wheel stays in the user's cache"
+
+setup: $(BIN)/ready
+$(BIN)/ready: pyproject.toml constraints.txt $(wildcard docker/caffe/*.* docker/caffe/patches/*)
+	$(PYTHON) docker/caffe/build.py packages
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	wheel=$$($(BIN)/python docker/caffe/build.py wheel) && $(INSTALL) --no-deps --force-reinstall "$$wheel"
+	$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+caffe:
+	$(PYTHON) docker/caffe/build.py packages
+	$(PYTHON) docker/caffe/build.py wheel
+
+demo: setup
+	$(BIN)/rationale demo --out out/demo
+
+lint: setup
+	$(BIN)/ruff check python tests docker
+	$(BIN)/ruff format --check python tests docker
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest
+	$(BIN)/python tests/pycaffe_suite.py
+
+reproduce: setup
+	$(BIN)/rationale reproduce mnist
+
+clean:
+	rm -rf $(VENV) out

@@ -1,0 +1,34 @@
+"""Rationale explains one decision of a Caffe image classifier: heatmap, units and sentence that agree."""
+
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rationale.explanation import Explanation
+    from rationale.model import Model
+
+__version__ = "0.1.0"
+__all__ = ["Explanation", "Model", "load"]
+
+
+def load(name: "str | PathLike[str]", *, gpu: int | None = None) -> "Model":
+    """The model of that name under prototxt/, or in a directory with a model.toml.
+
+    Raises:
+        ModelError: there is none, or its model.toml is wrong.
+    """
+    from rationale.model import Model
+
+    return Model.load(name, gpu=gpu)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Explanation":
+        from rationale.explanation import Explanation
+
+        return Explanation
+    if name == "Model":
+        from rationale.model import Model
+
+        return Model
+    raise AttributeError(f"module 'rationale' has no attribute {name!r}")

@@ -1,0 +1,8 @@
+"""The one room that imports Caffe: reads, checks and rewrites prototxt, runs networks forward and backward."""
+
+from rationale.network.graph import Graph, Node
+from rationale.network.network import Network
+from rationale.network.pycaffe import be_verbose
+from rationale.network.solver import Solver
+
+__all__ = ["Graph", "Network", "Node", "Solver", "be_verbose"]

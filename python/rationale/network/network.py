@@ -1,0 +1,277 @@
+"""Network: a Caffe classifier that runs forward on batches of any size and backward from any layer."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rationale.errors import NetworkError
+from rationale.network import device
+from rationale.network.check import check_network
+from rationale.network.graph import Graph, Node, read_graph
+from rationale.network.prototxt import NetParameter, read_network, to_text
+from rationale.network.pycaffe import caffe_errors, pycaffe
+from rationale.network.rewrite import for_explaining
+from rationale.network.weights import load_weights
+
+Array = NDArray[np.float32]
+Blob = Any  # caffe.Blob
+
+
+class Network:
+    """A classifier in Caffe's TEST phase, rewritten so that a backward pass costs about one forward pass.
+
+    Arrays handed out by the public methods are copies; what the pass in `rationale.lrp` works on are views of Caffe's
+    own memory (`data`, `diff`), which live until the next forward pass.
+    """
+
+    def __init__(self, definition: NetParameter, net: Any, name: str, gpu: int | None = None) -> None:
+        self.definition = definition
+        self.name = name
+        self.gpu = gpu
+        self.net = net
+        self.graph: Graph = read_graph(net, definition.layer)
+        self.derived: dict[str, Any] = {}  # what rooms above keep of what they computed from the weights
+        self._blobs: list[Blob] = list(net._blobs)
+
+    @classmethod
+    def load(
+        cls,
+        prototxt: str | PathLike[str],
+        weights: str | PathLike[str] | None = None,
+        *,
+        gpu: int | None = None,
+    ) -> Self:
+        """Loads any deploy definition, old formats included, with its .caffemodel (or .caffemodel.h5).
+
+        Without weights the layers keep what their fillers gave them.
+
+        Raises:
+            NetworkError: one of the files is missing, damaged, or does not fit the other; in Caffe's own words where
+                Caffe found the fault.
+            DeviceError: that GPU cannot be used.
+        """
+        device.select(gpu)
+        original = read_network(prototxt)
+        check_network(original, str(prototxt))
+        definition = for_explaining(original)
+        net = _build(definition, str(prototxt))
+        if weights is not None:
+            load_weights(net, weights)
+        return cls(definition, net, str(prototxt), gpu)
+
+    # ---- shapes and names --------------------------------------------------------------------------------------------
+
+    @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each input, batch size first, as it stands now."""
+        return {self.graph.blob_names[blob]: tuple(self._blobs[blob].shape) for blob in self.net._inputs}
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of the output of a layer (or of a blob), batch size first."""
+        return tuple(self._blobs[self.graph.blob(name)].shape)
+
+    # ---- forward -----------------------------------------------------------------------------------------------------
+
+    def forward(self, batch: Array | Mapping[str, Array]) -> dict[str, Array]:
+        """Runs the network on a batch of any size and returns its outputs by blob name.
+
+        Args:
+            batch: float32 (N, C, H, W), already preprocessed; or one array for each input by name.
+
+        Raises:
+            NetworkError: the batch does not fit the input, holds NaN or infinity, or Caffe refuses it.
+        """
+        device.select(self.gpu)
+        arrays = self._input_arrays(batch)
+        before = self.inputs
+        try:
+            self._reshape({name: array.shape for name, array in arrays.items()})
+        except NetworkError:
+            self._reshape(before)
+            raise
+        for name, array in arrays.items():
+            self.data(self.graph.blob(name))[...] = array
+        with caffe_errors(self.name):
+            self.net._forward(0, len(self.graph.nodes) - 1)
+        return {self.graph.blob_names[blob]: self.data(blob).copy() for blob in self.net._outputs}
+
+    def activation(self, name: str) -> Array:
+        """Copy of a layer's output, float32 (N, C, H, W); after the layers that work in place on it."""
+        return self.data(self.graph.blob(name)).copy()
+
+    def _input_arrays(self, batch: Array | Mapping[str, Array]) -> dict[str, Array]:
+        names = list(self.inputs)
+        if not isinstance(batch, Mapping):
+            if len(names) != 1:
+                raise NetworkError(f"{self.name}: has the inputs {', '.join(names)}; give an array for each by name")
+            batch = {names[0]: batch}
+        if set(batch) != set(names):
+            raise NetworkError(f"{self.name}: the inputs are {', '.join(names)}, not {', '.join(batch)}")
+        return {name: self._check_input(name, np.asarray(batch[name])) for name in names}
+
+    def _check_input(self, name: str, array: NDArray[Any]) -> Array:
+        wanted = self.inputs[name]
+        if array.ndim != len(wanted) or array.shape[1:2] != wanted[1:2] or array.size == 0:
+            raise NetworkError(f"input {name!r} wants {_shape_text(wanted)}, not {_shape_text(array.shape, full=True)}")
+        if array.dtype.kind not in "fiu":
+            raise NetworkError(f"input {name!r} wants float32, not {array.dtype}")
+        converted = np.ascontiguousarray(array, dtype=np.float32)
+        if not np.isfinite(converted).all():
+            raise NetworkError(f"input {name!r} holds NaN or infinity")
+        return converted
+
+    def _reshape(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        if all(self.inputs[name] == shape for name, shape in shapes.items()):
+            return
+        for name, shape in shapes.items():
+            self._blobs[self.graph.blob(name)].reshape(*shape)
+        with caffe_errors(f"{self.name}: an input of {', '.join(map(str, shapes.values()))} does not fit"):
+            self.net.reshape()
+
+    # ---- backward ----------------------------------------------------------------------------------------------------
+
+    def backward(
+        self,
+        layer: str,
+        *,
+        unit: int | tuple[int, ...] | None = None,
+        gradient: Array | None = None,
+    ) -> dict[str, Array]:
+        """Propagates a gradient from a layer's output down to the inputs, for the last forward's batch.
+
+        Args:
+            layer: where to start; a layer with an in-place ReLU above starts below that ReLU.
+            unit: start with 1 at this channel (all positions), or at (channel, y, x), of every sample.
+            gradient: start with this array, shaped like the layer's output.
+
+        Returns:
+            The gradient of each input, by name. `gradient_at` reads it at the layers between.
+
+        Raises:
+            NetworkError: no such layer or unit, a wrong shape, or neither or both of unit and gradient.
+        """
+        device.select(self.gpu)
+        start = self.graph.node(layer)
+        if (unit is None) == (gradient is None):
+            raise NetworkError("backward starts from either a unit or a gradient")
+        seed = self._unit_seed(start, unit) if unit is not None else np.asarray(gradient)
+        with self.backward_from(start, seed) as path:
+            for node in reversed(path):
+                self.run_backward(node)
+        return {name: self.diff(self.graph.blob(name)).copy() for name in self.inputs}
+
+    def gradient_at(self, name: str) -> Array:
+        """Copy of the gradient at a layer's output after `backward`, float32 (N, C, H, W)."""
+        return self.diff(self.graph.blob(name)).copy()
+
+    def _unit_seed(self, start: Node, unit: int | tuple[int, ...]) -> Array:
+        seed = np.zeros(self._blobs[start.tops[0]].shape, np.float32)
+        place = (unit,) if isinstance(unit, int) else tuple(unit)
+        sizes = seed.shape[1:]
+        inside = len(place) in (1, len(sizes)) and all(
+            0 <= each < size for each, size in zip(place, sizes, strict=False)
+        )
+        if not inside:
+            raise NetworkError(f"layer {start.name!r} has no unit {unit}; its output is {_shape_text(seed.shape)}")
+        where: tuple[slice | int, ...] = (slice(None), *place)
+        seed[where] = 1
+        return seed
+
+    @contextmanager
+    def backward_from(self, start: Node, seed: Array) -> Iterator[list[Node]]:
+        """Puts `seed` at the output of `start` and yields the layers below, bottom to top.
+
+        Diffs left by earlier passes in branches that do not lead to `start` are cleared, for Split adds them up.
+        """
+        top = self.diff(start.tops[0])
+        if seed.shape != top.shape:
+            raise NetworkError(f"layer {start.name!r} puts out {_shape_text(top.shape, full=True)}, not {seed.shape}")
+        path = self.graph.below(start)
+        on_path = {node.index for node in path}
+        for node in path:
+            for blob in node.tops:
+                if not any(reader.index in on_path for reader in self.graph.readers(blob)):
+                    self.diff(blob).fill(0)
+        top[...] = seed
+        yield path
+
+    # ---- Caffe's memory and single layers: what rationale.lrp works with ---------------------------------------------
+
+    def data(self, blob: int) -> Array:
+        """View of a blob's activation in Caffe's memory."""
+        return self._blobs[blob].data  # type: ignore[no-any-return]
+
+    def diff(self, blob: int) -> Array:
+        """View of a blob's gradient or relevance in Caffe's memory."""
+        return self._blobs[blob].diff  # type: ignore[no-any-return]
+
+    def parameters(self, node: Node) -> list[Array]:
+        """Views of a layer's weights and bias."""
+        return [blob.data for blob in self.net.layers[node.index].blobs]
+
+    def run_forward(self, node: Node) -> None:
+        """Runs one layer forward on what its bottom blobs hold."""
+        with caffe_errors(f"layer {node.name!r}"):
+            self.net._forward(node.index, node.index)
+
+    def run_backward(self, node: Node) -> None:
+        """Runs one layer backward on what its top diffs hold."""
+        with caffe_errors(f"layer {node.name!r}"):
+            self.net._backward(node.index, node.index)
+
+    @contextmanager
+    def borrowed(
+        self,
+        node: Node,
+        *,
+        weights: list[Blob] | None = None,
+        bottom: Blob | None = None,
+        top: Blob | None = None,
+        bottom_diff: Blob | None = None,
+        top_diff: Blob | None = None,
+    ) -> Iterator[None]:
+        """Lets a one-input layer work with other weights or on other memory, without a copy, inside the block.
+
+        Each Blob must hold as many numbers as what it stands in for.
+        """
+        below, above = self._blobs[node.bottoms[0]], self._blobs[node.tops[0]]
+        own = list(self.net.layers[node.index].blobs)
+        swaps = [(mine, other, "data") for mine, other in zip(own, weights or [], strict=False)]
+        swaps += [(below, bottom, "data"), (above, top, "data")]
+        swaps += [(below, bottom_diff, "diff"), (above, top_diff, "diff")]
+        kept = []
+        for mine, other, part in swaps:
+            if other is not None:
+                keep = make_blob(tuple(mine.shape))
+                getattr(keep, f"share_{part}")(mine)
+                kept.append((mine, keep, part))
+                getattr(mine, f"share_{part}")(other)
+        try:
+            yield
+        finally:
+            for mine, keep, part in kept:
+                getattr(mine, f"share_{part}")(keep)
+
+
+def make_blob(shape: tuple[int, ...]) -> Blob:
+    """Memory like a blob's, apart from any network; nothing is allocated before it is touched."""
+    return pycaffe()._caffe.Blob(shape)
+
+
+def _build(definition: NetParameter, name: str) -> Any:
+    caffe = pycaffe()
+    with tempfile.TemporaryDirectory(prefix="rationale-") as folder:
+        path = Path(folder, "network.prototxt")
+        path.write_text(to_text(definition), encoding="utf-8")
+        with caffe_errors(name):
+            return caffe.Net(str(path), caffe.TEST)
+
+
+def _shape_text(shape: tuple[int, ...], full: bool = False) -> str:
+    return "(" + ", ".join(map(str, shape)) + ")" if full else "(N, " + ", ".join(map(str, shape[1:])) + ")"

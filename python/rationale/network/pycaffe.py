@@ -1,0 +1,55 @@
+"""Imports Caffe: quietly unless asked, with a clear word when it is missing, and its failures as our errors."""
+
+import functools
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+from rationale.errors import NetworkError
+
+_QUIET, _TALKATIVE = "3", "0"  # glog: 0 info, 1 warning, 2 error, 3 fatal
+
+
+def be_verbose() -> None:
+    """Shows Caffe's log on standard error; takes effect before Caffe is first used."""
+    os.environ["GLOG_minloglevel"] = _TALKATIVE
+
+
+@functools.cache
+def pycaffe() -> ModuleType:
+    """The `caffe` module.
+
+    Raises:
+        NetworkError: pycaffe is not installed, or a library it needs is gone.
+    """
+    os.environ.setdefault("GLOG_minloglevel", _QUIET)
+    os.environ.setdefault("GLOG_logtostderr", "1")
+    try:
+        return importlib.import_module("caffe")
+    except ImportError as error:
+        raise NetworkError(f"Caffe cannot be imported ({error}); `make setup` builds and installs it") from error
+
+
+@functools.cache
+def messages() -> ModuleType:
+    """Caffe's protobuf messages (`caffe_pb2`)."""
+    pycaffe()
+    return importlib.import_module("caffe.proto.caffe_pb2")
+
+
+@functools.cache
+def layer_types() -> frozenset[str]:
+    """Names of the layer types that this build of Caffe knows."""
+    return frozenset(pycaffe().layer_type_list())
+
+
+@contextmanager
+def caffe_errors(what: str) -> Iterator[None]:
+    """Turns a failed CHECK inside the block into a NetworkError that begins with `what`."""
+    try:
+        yield
+    except RuntimeError as error:
+        message = " ".join(str(error).split())
+        raise NetworkError(f"{what}: Caffe says: {message}") from error

@@ -1,0 +1,105 @@
+"""Caffe's own solver, fed from Python batch by batch, with snapshots that survive a kill."""
+
+import tempfile
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from rationale.errors import NetworkError
+from rationale.network import device
+from rationale.network.network import Network
+from rationale.network.prototxt import read_message, to_text
+from rationale.network.pycaffe import caffe_errors, messages, pycaffe
+
+Array = NDArray[np.float32]
+
+
+class Solver:
+    """One training run: momentum, learning rate policy and weight decay are Caffe's, the batches come from us."""
+
+    def __init__(self, solver: Any, parameter: Any, folder: Path) -> None:
+        self._solver = solver
+        self._folder = folder
+        self.parameter = parameter  # caffe.SolverParameter as read from the prototxt
+
+    @classmethod
+    def load(cls, prototxt: str | PathLike[str], folder: Path, *, gpu: int | None = None) -> Self:
+        """Reads a solver definition whose network has Input layers; its `net` is relative to the file.
+
+        Snapshots go to `folder`, which must exist.
+
+        Raises:
+            NetworkError: a file is missing or wrong.
+        """
+        device.select(gpu)
+        parameter = read_message(prototxt, messages().SolverParameter())
+        running = messages().SolverParameter()
+        running.CopyFrom(parameter)
+        running.net = str(Path(prototxt).resolve().parent / parameter.net)
+        running.solver_mode = messages().SolverParameter.SolverMode.Value("CPU" if gpu is None else "GPU")
+        running.snapshot = 0  # taken by hand, see `snapshot`
+        running.snapshot_prefix = str(folder.resolve() / "snapshot")
+        running.display = 0
+        with tempfile.TemporaryDirectory(prefix="rationale-") as temporary:
+            path = Path(temporary, "solver.prototxt")
+            path.write_text(to_text(running), encoding="utf-8")
+            with caffe_errors(str(prototxt)):
+                return cls(pycaffe().get_solver(str(path)), parameter, folder)
+
+    @property
+    def iteration(self) -> int:
+        """Number of updates made so far."""
+        return int(self._solver.iter)
+
+    def batch_size(self, name: str = "data") -> int:
+        """Size of the batches that the training network takes."""
+        return int(self._solver.net.blobs[name].shape[0])
+
+    def step(self, batch: Mapping[str, Array]) -> float:
+        """Makes one update with this batch (an array for each Input layer) and returns the loss."""
+        for name, array in batch.items():
+            self._solver.net.blobs[name].data[...] = array
+        with caffe_errors("the solver"):
+            self._solver.step(1)
+        return float(self._solver.net.blobs["loss"].data)
+
+    def seed(self, seed: int) -> None:
+        """Restarts Caffe's random numbers (dropout), so that a resumed run repeats an uninterrupted one."""
+        pycaffe().set_random_seed(seed)
+
+    def lend_weights(self, network: Network) -> None:
+        """Lets `network` run on the weights being trained, without a copy."""
+        network.net.share_with(self._solver.net)
+
+    def save_weights(self, path: str | PathLike[str]) -> None:
+        """Writes the weights as a .caffemodel."""
+        with caffe_errors(str(path)):
+            self._solver.net.save(str(path))
+
+    def snapshot(self) -> Path:
+        """Writes weights and solver state and returns the path of the state."""
+        with caffe_errors(str(self._folder)):
+            self._solver.snapshot()
+        return self._folder / f"snapshot_iter_{self.iteration}.solverstate"
+
+    def restore(self, state: Path) -> None:
+        """Goes on from a snapshot, also one whose folder was moved since.
+
+        Raises:
+            NetworkError: a file of the snapshot is missing or damaged.
+        """
+        message = messages().SolverState()
+        try:
+            message.ParseFromString(state.read_bytes())
+        except (OSError, DecodeError) as error:
+            raise NetworkError(f"{state}: the snapshot cannot be read ({error}); remove it to start anew") from error
+        message.learned_net = str(state.with_suffix(".caffemodel"))
+        with tempfile.TemporaryDirectory(prefix="rationale-") as temporary, caffe_errors(str(state)):
+            moved = Path(temporary, "moved.solverstate")
+            moved.write_bytes(message.SerializeToString())
+            self._solver.restore(str(moved))
