@@ -1,0 +1,62 @@
+"""The ledger: for every layer, what relevance came in from above, what went on below, and what was absorbed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Amounts = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One layer's account, each amount an array (N,), one number a sample.
+
+    received = passed_on + bias + stabiliser + residual; the residual is rounding.
+    """
+
+    layer: str
+    type: str
+    rule: str
+    received: Amounts
+    passed_on: Amounts
+    bias: Amounts
+    stabiliser: Amounts
+
+    @property
+    def residual(self) -> Amounts:
+        """What the account misses."""
+        return self.received - self.passed_on - self.bias - self.stabiliser
+
+
+class Ledger(Sequence[Entry]):
+    """Entries from the score layer down to the input.
+
+    Σ R_input = f(x) − Σ bias − Σ stabiliser, summed over the layers, up to rounding.
+    """
+
+    def __init__(self, entries: Sequence[Entry], scores: Amounts) -> None:
+        self._entries = tuple(entries)
+        self.scores = scores
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        return self._entries[index]
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries)
+
+    def largest_residual(self) -> float:
+        """Largest |residual| of any layer, as a share of |f(x)|, over all samples."""
+        scale = np.maximum(np.abs(self.scores), np.finfo(np.float32).tiny)
+        return max((float(np.max(np.abs(entry.residual) / scale)) for entry in self), default=0.0)
+
+
+def total(relevance: NDArray[np.float32]) -> Amounts:
+    """Sum of each sample, (N,): rows in single precision (NumPy adds pairwise), their sums in double."""
+    rows = relevance.reshape(*relevance.shape[:2], -1).sum(axis=-1)
+    sums: Amounts = rows.reshape(len(rows), -1).sum(axis=1, dtype=np.float64)
+    return sums

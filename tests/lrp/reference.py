@@ -1,0 +1,83 @@
+"""The published relevance rules in float64 matrices, written from the papers and nothing else.
+
+A layer is a matrix of weights (outputs × inputs), a bias and the pattern of its connections.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+
+@dataclass
+class Matrix:
+    weights: np.ndarray  # (J, I)
+    bias: np.ndarray  # (J,)
+    connected: np.ndarray  # (J, I), 1 where input i belongs to the window of output j
+
+
+def dense_matrix(weights: np.ndarray, bias: np.ndarray | None) -> Matrix:
+    flat = weights.reshape(len(weights), -1).astype(np.float64)
+    return Matrix(flat, np.zeros(len(flat)) if bias is None else bias.astype(np.float64), np.ones_like(flat))
+
+
+def convolution_matrix(
+    weights: np.ndarray,
+    bias: np.ndarray | None,
+    shape: tuple[int, int, int],
+    *,
+    stride: int = 1,
+    pad: int = 0,
+    dilation: int = 1,
+    group: int = 1,
+) -> Matrix:
+    """Every output of a convolution as a row, by plain loops."""
+    outputs, per_group, kernel, _ = weights.shape
+    channels, height, width = shape
+    reach = dilation * (kernel - 1) + 1
+    rows = [(size + 2 * pad - reach) // stride + 1 for size in (height, width)]
+    matrix = np.zeros((outputs, *rows, channels, height, width))
+    connected = np.zeros_like(matrix)
+    for o, y, x, c, ky, kx in product(
+        range(outputs), *map(range, rows), range(per_group), range(kernel), range(kernel)
+    ):
+        channel = c + per_group * (o // (outputs // group))
+        row, column = y * stride - pad + ky * dilation, x * stride - pad + kx * dilation
+        if 0 <= row < height and 0 <= column < width:
+            matrix[o, y, x, channel, row, column] = weights[o, c, ky, kx]
+            connected[o, y, x, channel, row, column] = 1
+    size = (outputs * rows[0] * rows[1], channels * height * width)
+    full_bias = np.zeros(outputs) if bias is None else bias.astype(np.float64)
+    return Matrix(matrix.reshape(size), np.repeat(full_bias, rows[0] * rows[1]), connected.reshape(size))
+
+
+def _sign(z: np.ndarray) -> np.ndarray:
+    return np.where(z >= 0, 1.0, -1.0)
+
+
+def epsilon(layer: Matrix, x: np.ndarray, relevance: np.ndarray, eps: float = 1e-6) -> np.ndarray:
+    """Bach et al. 2015, eq. 58: R_i = Σ_j z_ij / (z_j + ε sign z_j) R_j, z_ij = x_i w_ij, z_j = Σ_i z_ij + b_j."""
+    contributions = layer.weights * x
+    z = contributions.sum(axis=1) + layer.bias
+    return (contributions / (z + eps * _sign(z))[:, None] * relevance[:, None]).sum(axis=0)
+
+
+def alpha_beta(layer: Matrix, x: np.ndarray, relevance: np.ndarray, alpha: float, beta: float) -> np.ndarray:
+    """Bach et al. 2015, eq. 60: R_i = Σ_j (α z⁺_ij / z⁺_j + β z⁻_ij / z⁻_j) R_j with α + β = 1 there, −β here."""
+    contributions = layer.weights * x
+    result = np.zeros(len(x))
+    for share, keep in ((alpha, np.maximum), (-beta, np.minimum)):
+        part = keep(contributions, 0)
+        z = part.sum(axis=1) + keep(layer.bias, 0)
+        result += (share * part / (z + 1e-6 * _sign(z))[:, None] * relevance[:, None]).sum(axis=0)
+    return result
+
+
+def z_plus(layer: Matrix, x: np.ndarray, relevance: np.ndarray) -> np.ndarray:
+    """Montavon et al. 2017: only positive contributions count."""
+    return alpha_beta(layer, x, relevance, 1, 0)
+
+
+def flat(layer: Matrix, x: np.ndarray, relevance: np.ndarray) -> np.ndarray:
+    """Evenly over the window of each output, as far as it lies inside the picture."""
+    return (layer.connected / layer.connected.sum(axis=1, keepdims=True) * relevance[:, None]).sum(axis=0)
