@@ -1,0 +1,250 @@
+"""Explanation: one decision explained, and how it is kept as pictures, data and a page."""
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from rationale import __version__
+from rationale.errors import OutputError, RuleError
+from rationale.images import Pixels
+from rationale.lrp import Entry, Relevance
+from rationale.render.colours import symmetric_scale
+from rationale.render.pictures import enlarge, heatmap_picture, overlay_picture, png_bytes, with_scale_bar
+from rationale.render.report import Account, Card, LayerView, percent, render_report
+
+Array = NDArray[np.float32]
+
+FILES = ("heatmap.png", "overlay.png", "explanation.json", "explanation.h5", "report.html")
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One channel's part in a decision; `share` is its relevance as a share of the score."""
+
+    layer: str
+    number: int
+    relevance: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a classifier decided as it did on one picture.
+
+    Attributes:
+        name: the picture's file name.
+        image: what the network saw, uint8 (H, W) or (H, W, 3).
+        label, index, probability: the predicted class, by name and number, and its probability.
+        target, target_index, score: the class that is explained (the predicted one unless asked otherwise) and its
+            pre-softmax score f(x).
+        classes: every class with its probability, most probable first.
+        heatmap: relevance of each pixel, float32 (H, W), colour channels summed.
+        relevance: relevance at every layer, float32 (C, H, W), from the score down to the input.
+        ledger: for every layer what it received, passed on, and what biases and stabiliser absorbed.
+        settings: how the explanation was made.
+        sentence, words, consistency: empty for a model without an explainer.
+    """
+
+    name: str
+    image: Pixels
+    label: str
+    index: int
+    probability: float
+    target: str
+    target_index: int
+    score: float
+    classes: Sequence[tuple[str, float]]
+    heatmap: Array
+    relevance: Mapping[str, Array]
+    ledger: Sequence[Account]
+    settings: Mapping[str, str]
+    sentence: str | None = None
+    words: Sequence[object] = field(default_factory=tuple)
+    consistency: float | None = None
+
+    def channel_relevance(self, layer: str) -> Array:
+        """Relevance of each channel of a layer, signed, float32 (C,).
+
+        Raises:
+            RuleError: relevance does not reach such a layer.
+        """
+        if layer not in self.relevance:
+            raise RuleError(f"relevance was not kept at {layer!r}; there is {', '.join(self.relevance)}")
+        maps = self.relevance[layer]
+        return np.asarray(maps.reshape(len(maps), -1).sum(axis=1))
+
+    def strongest_channels(self, count: int = 3, layer: str | None = None) -> list[Channel]:
+        """The channels with the largest |relevance| in a layer; by default the topmost layer that keeps places."""
+        layer = layer or self._topmost_map()
+        totals = self.channel_relevance(layer)
+        order = np.argsort(-np.abs(totals), kind="stable")[:count]
+        share = 1 / self.score if self.score else 0.0
+        return [Channel(layer, int(each), float(totals[each]), float(totals[each] * share)) for each in order]
+
+    def _topmost_map(self) -> str:
+        """Name of the highest convolution whose output has more than one place; else of the layer under the score."""
+        convolutions = [account.layer for account in self.ledger if account.type in ("Convolution", "Deconvolution")]
+        names = [name for name in [*convolutions, *self.relevance] if self.relevance[name][0].size > 1]
+        return names[0] if names else next(iter(self.relevance))
+
+    def save(self, folder: str | PathLike[str]) -> list[Path]:
+        """Writes heatmap.png, overlay.png, explanation.json, explanation.h5 and report.html; returns their paths.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        place = Path(folder)
+        scale = symmetric_scale(self.heatmap)
+        heatmap = enlarge(heatmap_picture(self.heatmap, scale))
+        overlay = enlarge(overlay_picture(self.image, self.heatmap, scale))
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            (place / "heatmap.png").write_bytes(png_bytes(with_scale_bar(heatmap, scale)))
+            (place / "overlay.png").write_bytes(png_bytes(overlay))
+            text = json.dumps(self.as_dict(), ensure_ascii=False, indent=1, allow_nan=False)
+            (place / "explanation.json").write_text(text, encoding="utf-8")
+            self._write_hdf5(place / "explanation.h5")
+            (place / "report.html").write_text(render_report([self.card()], self.name), encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
+        return [place / name for name in FILES]
+
+    def as_dict(self) -> dict[str, object]:
+        """Everything but the maps as plain data; explanation.h5 holds the maps."""
+        return {
+            "rationale": __version__,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "picture": self.name,
+            "label": self.label,
+            "index": self.index,
+            "probability": self.probability,
+            "target": self.target,
+            "target_index": self.target_index,
+            "score": self.score,
+            "sentence": self.sentence,
+            "consistency": self.consistency,
+            "classes": [{"label": label, "probability": probability} for label, probability in self.classes],
+            "strongest_channels": [vars(channel) for channel in self.strongest_channels()],
+            "channel_relevance": {name: self.channel_relevance(name).tolist() for name in self.relevance},
+            "ledger": [vars(account) for account in self.ledger],
+            "settings": dict(self.settings),
+        }
+
+    def _write_hdf5(self, path: Path) -> None:
+        with h5py.File(path, "w") as file:
+            file.attrs.update({"picture": self.name, "label": self.label, "probability": self.probability})
+            file.attrs.update({"target": self.target, "score": self.score, "rationale": __version__})
+            file.attrs.update(self.settings)
+            file.create_dataset("image", data=self.image, compression="gzip")
+            file.create_dataset("heatmap", data=self.heatmap, compression="gzip")
+            for name, maps in self.relevance.items():
+                file.create_dataset(f"relevance/{name.replace('/', '|')}", data=maps, compression="gzip")
+
+    def card(self) -> Card:
+        """What the report shows of this explanation."""
+        below_score = [account.layer for account in self.ledger][1:]
+        return Card(
+            name=self.name,
+            photo=self.image,
+            heatmap=self.heatmap,
+            label=self.label,
+            probability=self.probability,
+            target=self.target,
+            score=self.score,
+            classes=self.classes,
+            accounts=self.ledger,
+            layers=[LayerView(name, maps) for name, maps in self.relevance.items() if name in below_score],
+            settings=list(self.settings.items()),
+            sentence=self.sentence,
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the report, in a frame of its own so that its styles stay inside."""
+        page = html.escape(render_report([self.card()], self.name, fragment=True), quote=True)
+        style = "width:100%;height:620px;border:0"
+        return f'<iframe srcdoc="{page}" style="{style}" title="{html.escape(self.name, quote=True)}"></iframe>'
+
+    def __repr__(self) -> str:
+        return f"Explanation({self.name!r}: {self.label!r}, {percent(self.probability)})"
+
+
+def save_report(explanations: Sequence[Explanation], path: Path, title: str) -> Path:
+    """Writes one page with all explanations.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(render_report([each.card() for each in explanations], title), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    return path
+
+
+def explanations_of(
+    relevance: Relevance,
+    input_name: str,
+    labels: Sequence[str],
+    views: Sequence[Pixels],
+    names: Sequence[str],
+    settings: Mapping[str, str],
+) -> list[Explanation]:
+    """Takes the relevance of a batch apart into one Explanation for each picture."""
+    probabilities = softmax(relevance.outputs)
+    found = []
+    for number, view in enumerate(views):
+        order = np.argsort(-probabilities[number], kind="stable")
+        best, target = int(order[0]), int(relevance.targets[number])
+        layers = {name: maps[number].reshape(_as_maps(maps[number].shape)) for name, maps in relevance.items()}
+        found.append(
+            Explanation(
+                name=names[number],
+                image=view,
+                label=labels[best],
+                index=best,
+                probability=float(probabilities[number, best]),
+                target=labels[target],
+                target_index=target,
+                score=float(relevance.scores[number]),
+                classes=[(labels[each], float(probabilities[number, each])) for each in order],
+                heatmap=layers[input_name].sum(axis=0),
+                relevance=layers,
+                ledger=[_account(entry, number) for entry in relevance.ledger],
+                settings=settings,
+            )
+        )
+    return found
+
+
+def _account(entry: Entry, number: int) -> Account:
+    """One sample's row of a layer's account."""
+    return Account(
+        layer=entry.layer,
+        type=entry.type,
+        rule=entry.rule,
+        received=float(entry.received[number]),
+        passed_on=float(entry.passed_on[number]),
+        bias=float(entry.bias[number]),
+        stabiliser=float(entry.stabiliser[number]),
+        residual=float(entry.residual[number]),
+    )
+
+
+def softmax(scores: Array) -> NDArray[np.float64]:
+    """Probabilities of the classes along the last axis."""
+    shifted = np.exp(scores.astype(np.float64) - scores.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+
+def _as_maps(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(C,) as (C, 1, 1)."""
+    return (*shape, 1, 1) if len(shape) == 1 else shape

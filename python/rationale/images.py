@@ -1,0 +1,133 @@
+"""Reads a picture from a path, a PIL image or an array into uint8 RGB or grey, and fits it to a network's input."""
+
+import warnings
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from rationale.errors import ImageError
+
+Pixels = NDArray[np.uint8]
+Source = str | PathLike[str] | Image.Image | NDArray[np.uint8]
+
+MAX_PIXELS = 100_000_000
+# No format that runs another program (EPS) or holds no pixels of its own.
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "TGA", "ICO")
+
+
+def load_image(source: Source) -> Pixels:
+    """Reads a picture as uint8, (H, W, 3) RGB or (H, W) grey.
+
+    Turns it upright by its EXIF tag, lays transparency over white, reduces 16-bit and float samples to 8 bits.
+
+    Raises:
+        ImageError: the source is missing, a directory, empty, damaged, no picture, or above MAX_PIXELS.
+    """
+    if isinstance(source, np.ndarray):
+        return _check_array(source)
+    if isinstance(source, Image.Image):
+        return _to_pixels(source, "the image")
+    path = Path(source)
+    _check_file(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged metadata; size is checked below
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            Image.init()
+            with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+                return _to_pixels(image, str(path))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise ImageError(f"{path}: more than {MAX_PIXELS:,} pixels; make it smaller first") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{path}: not a picture in a format that is read here (PNG, JPEG, TIFF, WebP, …)") from error
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+        raise ImageError(f"{path}: the picture is damaged or cut off ({error})") from error
+
+
+def _check_file(path: Path) -> None:
+    try:
+        if not path.exists():
+            raise ImageError(f"{path}: no such file")
+        if path.is_dir():
+            raise ImageError(f"{path}: a directory; name the pictures in it")
+        if not path.is_file():
+            raise ImageError(f"{path}: not a regular file")
+        if path.stat().st_size == 0:
+            raise ImageError(f"{path}: the file is empty")
+        with open(path, "rb"):
+            pass
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{path}: cannot be opened ({getattr(error, 'strerror', None) or error})") from error
+
+
+def _check_array(array: NDArray[np.uint8]) -> Pixels:
+    fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
+    if array.dtype != np.uint8 or not fits or array.size == 0:
+        raise ImageError(f"an image array must be uint8 (H, W, 3) or (H, W), not {array.dtype} {array.shape}")
+    return np.ascontiguousarray(array)
+
+
+def _to_pixels(image: Image.Image, name: str) -> Pixels:
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(f"{name}: {image.width} × {image.height} is more than {MAX_PIXELS:,} pixels; make it smaller")
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        return _reduce_depth(np.asarray(image, dtype=np.float64), image.mode, name)
+    if image.mode in ("1", "L"):
+        return np.array(image.convert("L"))
+    if image.has_transparency_data:
+        layered = image.convert("RGBA")
+        paper = Image.new("RGBA", layered.size, "white")
+        image = Image.alpha_composite(paper, layered)
+    return np.array(image.convert("RGB"))
+
+
+def _reduce_depth(samples: NDArray[np.float64], mode: str, name: str) -> Pixels:
+    """16-bit integers, or floats in 0…1 or 0…255, as uint8."""
+    if not np.isfinite(samples).all():
+        raise ImageError(f"{name}: holds NaN or infinite samples")
+    bottom, top = samples.min(), samples.max()
+    full_scale = 65535.0 if mode != "F" else 1.0 if top <= 1 else 255.0
+    if bottom < 0 or top > full_scale:
+        raise ImageError(f"{name}: samples from {bottom:g} to {top:g}; 0 to {full_scale:g} are understood")
+    return np.round(samples * (255.0 / full_scale)).astype(np.uint8)
+
+
+def to_grey(pixels: Pixels) -> Pixels:
+    """(H, W) luma of (H, W, 3), ITU-R 601."""
+    return pixels if pixels.ndim == 2 else np.array(Image.fromarray(pixels).convert("L"))
+
+
+def to_rgb(pixels: Pixels) -> Pixels:
+    """(H, W, 3) of (H, W)."""
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
+
+
+def fit(pixels: Pixels, size: tuple[int, int], how: str) -> Pixels:
+    """Resizes to `size` = (height, width), antialiased.
+
+    `how` says what happens to another aspect ratio: `crop` keeps the centre, `pad` keeps all of it and fills the
+    sides with the median of the border, `stretch` distorts.
+    """
+    height, width = size
+    image = Image.fromarray(pixels)
+    if image.size == (width, height):
+        return pixels
+    if how == "crop":
+        fitted = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+    elif how == "pad":
+        colour = border_colour(pixels)
+        fitted = ImageOps.pad(image, (width, height), Image.Resampling.BICUBIC, color=colour)
+    else:
+        fitted = image.resize((width, height), Image.Resampling.BICUBIC)
+    return np.array(fitted)
+
+
+def border_colour(pixels: Pixels) -> int | tuple[int, ...]:
+    """Median of the outermost pixels: an int for grey, a tuple for colour."""
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    median = np.median(border, axis=0)
+    return int(median) if pixels.ndim == 2 else tuple(int(each) for each in median)

@@ -1,0 +1,25 @@
+"""The colours of signed relevance: red for it, blue against it, white for nothing."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Anchors from 0 to 1, RGB. Both arms lose lightness at the same pace, and red against blue stays apart for all common
+# kinds of colour blindness.
+_FOR = np.array([(255, 255, 255), (253, 219, 199), (239, 138, 98), (202, 52, 52), (103, 0, 31)], float)
+_AGAINST = np.array([(255, 255, 255), (209, 229, 240), (103, 169, 207), (38, 106, 172), (5, 48, 97)], float)
+
+
+def symmetric_scale(values: NDArray[np.floating]) -> float:
+    """The largest magnitude in `values`, which is drawn in the darkest colour; 1 where all is zero."""
+    return float(np.max(np.abs(values), initial=0.0)) or 1.0
+
+
+def diverging(values: NDArray[np.floating], scale: float) -> NDArray[np.uint8]:
+    """Colours of relevance from −scale to +scale: uint8 of the shape of `values` plus (3,)."""
+    strength = np.clip(np.abs(values) / scale, 0, 1)
+    stops = np.linspace(0, 1, len(_FOR))
+    channels = [
+        np.where(values >= 0, np.interp(strength, stops, _FOR[:, rgb]), np.interp(strength, stops, _AGAINST[:, rgb]))
+        for rgb in range(3)
+    ]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)

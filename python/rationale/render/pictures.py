@@ -1,0 +1,66 @@
+"""Heatmaps, overlays and their colour bar as pictures."""
+
+import base64
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from rationale.images import Pixels, to_grey, to_rgb
+from rationale.render.colours import diverging
+
+Map = NDArray[np.floating]
+
+_WANTED_SIZE = 448  # pixels on the longer side, reached in whole steps so that a network's pixel stays a square
+
+
+def heatmap_picture(heatmap: Map, scale: float) -> Pixels:
+    """Relevance (H, W) in colours, one pixel for each of the network's, uint8 (H, W, 3)."""
+    return diverging(heatmap, scale)
+
+
+def overlay_picture(photo: Pixels, heatmap: Map, scale: float) -> Pixels:
+    """The photo, pale and grey, under relevance that covers it the more the stronger it is, uint8 (H, W, 3)."""
+    pale = 255 - (255 - to_rgb(to_grey(photo)).astype(float)) * 0.45
+    cover = np.clip(np.abs(heatmap) / scale, 0, 1)[..., None] ** 0.6
+    return np.round(pale * (1 - cover) + diverging(heatmap, scale) * cover).astype(np.uint8)
+
+
+def enlarge(picture: Pixels, wanted: int = _WANTED_SIZE) -> Pixels:
+    """The picture enlarged by a whole factor, squares kept sharp."""
+    factor = max(1, round(wanted / max(picture.shape[:2])))
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def with_scale_bar(picture: Pixels, scale: float) -> Pixels:
+    """The picture above a colour bar that says what the darkest red and blue stand for."""
+    height, width = picture.shape[:2]
+    width = max(width, 160)
+    canvas = Image.new("RGB", (width, height + 44), "white")
+    canvas.paste(Image.fromarray(to_rgb(picture)), ((width - picture.shape[1]) // 2, 0))
+    margin = width // 12
+    ramp = diverging(np.linspace(-1, 1, width - 2 * margin), 1.0)
+    canvas.paste(Image.fromarray(np.repeat(ramp[None], 10, axis=0)), (margin, height + 10))
+    draw = ImageDraw.Draw(canvas)
+    draw.rectangle((margin - 1, height + 9, width - margin, height + 20), outline=(170, 170, 170))
+    font = ImageFont.load_default(13)
+    for x, text, anchor in (
+        (margin, f"−{scale:.3g}", "la"),
+        (width / 2, "0", "ma"),
+        (width - margin, f"+{scale:.3g}", "ra"),
+    ):
+        draw.text((x, height + 24), text, fill=(60, 60, 60), font=font, anchor=anchor)
+    return np.array(canvas)
+
+
+def png_bytes(picture: Pixels) -> bytes:
+    """The picture as a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", optimize=picture.size < 200_000)
+    return buffer.getvalue()
+
+
+def data_uri(picture: Pixels) -> str:
+    """The picture as a PNG inside a page."""
+    return "data:image/png;base64," + base64.b64encode(png_bytes(picture)).decode("ascii")

@@ -1,0 +1,160 @@
+"""The HTML report: one self-contained page for any number of explained pictures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from rationale.images import Pixels
+from rationale.render.colours import diverging, symmetric_scale
+from rationale.render.pictures import Map, data_uri, heatmap_picture, overlay_picture
+
+SHOWN_CLASSES = 5
+SHOWN_CHANNELS = 6
+
+
+@dataclass(frozen=True)
+class Account:
+    """One layer's row in the conservation table, all amounts in units of the score."""
+
+    layer: str
+    type: str
+    rule: str
+    received: float
+    passed_on: float
+    bias: float
+    stabiliser: float
+    residual: float
+
+
+@dataclass(frozen=True)
+class LayerView:
+    """Relevance of one layer, float32 (C, H, W)."""
+
+    name: str
+    relevance: Map
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the report shows of one picture."""
+
+    name: str
+    photo: Pixels
+    heatmap: Map
+    label: str
+    probability: float
+    target: str
+    score: float
+    classes: Sequence[tuple[str, float]]  # label and probability, most probable first
+    accounts: Sequence[Account]
+    layers: Sequence[LayerView]
+    settings: Sequence[tuple[str, str]]
+    sentence: str | None = None
+
+
+def render_report(cards: Sequence[Card], title: str = "Rationale", fragment: bool = False) -> str:
+    """The page as a string; with `fragment` only the part that a notebook embeds."""
+    views = [_view(card, number) for number, card in enumerate(cards)]
+    shared = _shared_settings(cards)
+    return _template().render(title=title, cards=views, settings=shared, fragment=fragment, shown=SHOWN_CLASSES)
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("rationale.render", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["signed"] = signed
+    environment.filters["percent"] = percent
+    return environment.get_template("report.html.j2")
+
+
+def signed(value: float) -> str:
+    """A number with its sign and three significant digits; a true minus."""
+    return f"{value:+.3g}".replace("-", "−")
+
+
+def percent(share: float) -> str:
+    """A share as a percentage that never claims certainty it does not have."""
+    if 0.9995 <= share < 1:
+        return "> 99.9 %"
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
+    return f"{100 * share:.1f} %"
+
+
+def _shared_settings(cards: Sequence[Card]) -> list[tuple[str, str]]:
+    """Settings that are the same on every card."""
+    if not cards:
+        return []
+    return [pair for pair in cards[0].settings if all(pair in card.settings for card in cards)]
+
+
+def _view(card: Card, number: int) -> dict[str, object]:
+    scale = symmetric_scale(card.heatmap)
+    pixelated = max(card.photo.shape[:2]) < 100
+    return {
+        "card": card,
+        "id": f"picture-{number + 1}",
+        "photo": data_uri(card.photo),
+        "heatmap": data_uri(heatmap_picture(card.heatmap, scale)),
+        "overlay": data_uri(overlay_picture(card.photo, card.heatmap, scale)),
+        "scale": scale,
+        "pixelated": pixelated,
+        "accounts": [_account_view(account, card.score) for account in card.accounts],
+        "layers": [_layer_view(layer, card.score) for layer in card.layers],
+        "absorbed": sum(account.bias + account.stabiliser for account in card.accounts),
+        "arrived": float(card.heatmap.sum(dtype=np.float64)),
+    }
+
+
+def _account_view(account: Account, score: float) -> dict[str, object]:
+    """The row and the widths of its bars, in percent of the score."""
+
+    def width(amount: float) -> float:
+        return min(100.0, 100 * abs(amount / score)) if score else 0.0
+
+    return {"row": account, "passed": width(account.passed_on), "bias": width(account.bias)}
+
+
+def _layer_view(layer: LayerView, score: float) -> dict[str, object]:
+    """Channels of a layer: the whole distribution as bars, and the strongest few with their maps."""
+    totals = layer.relevance.reshape(len(layer.relevance), -1).sum(axis=1)
+    order = np.argsort(-np.abs(totals), kind="stable")
+    strongest = order[:SHOWN_CHANNELS]
+    spatial = layer.relevance.shape[1:] != (1, 1)
+    scale = symmetric_scale(layer.relevance[strongest])
+    return {
+        "name": layer.name,
+        "count": len(totals),
+        "bars": _bars(np.sort(totals)[::-1]),
+        "strongest": [
+            {
+                "channel": int(channel),
+                "total": float(totals[channel]),
+                "share": float(totals[channel] / score) if score else 0.0,
+                "map": data_uri(diverging(layer.relevance[channel], scale)) if spatial else None,
+            }
+            for channel in strongest
+        ],
+        "spatial": spatial,
+    }
+
+
+def _bars(values: Map) -> list[tuple[float, float, float, str]]:
+    """x, y, height (0…100, zero line at 50) and sign of one bar a channel, most positive first; at most 120 bars."""
+    if len(values) > 120:  # group neighbours by their mean, so that the shape stays
+        values = np.array([group.mean() for group in np.array_split(values, 120)])
+    scale = symmetric_scale(values)
+    heights = np.abs(values) / scale * 50
+    return [
+        (float(place), float(50 - height if value >= 0 else 50), float(height), "for" if value >= 0 else "against")
+        for place, (value, height) in enumerate(zip(values, heights, strict=True))
+    ]

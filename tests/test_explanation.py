@@ -1,0 +1,136 @@
+"""What explain() returns must agree with itself and with every file that it saves."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from rationale.errors import OutputError, RuleError
+from rationale.explanation import FILES, Explanation
+from rationale.model import Model
+
+
+@pytest.fixture(scope="module")
+def explanation(mnist_model: Model, digits: np.ndarray) -> Explanation:
+    return mnist_model.explain(digits[0])
+
+
+def test_the_parts_agree(explanation: Explanation) -> None:
+    assert explanation.label == "7"
+    assert explanation.classes[0] == (explanation.label, explanation.probability)
+    assert sum(probability for _, probability in explanation.classes) == pytest.approx(1)
+    assert explanation.heatmap.shape == (28, 28)
+    assert explanation.heatmap.dtype == np.float32
+    np.testing.assert_array_equal(explanation.heatmap, explanation.relevance["data"].sum(axis=0))
+    absorbed = sum(account.bias + account.stabiliser for account in explanation.ledger)
+    assert explanation.heatmap.sum() + absorbed == pytest.approx(explanation.score, rel=1e-4)
+    for account in explanation.ledger:
+        assert abs(account.residual) < 1e-4 * explanation.score
+    assert explanation.channel_relevance("conv2").shape == (50,)
+    assert explanation.channel_relevance("conv2").sum() == pytest.approx(
+        next(account.received for account in explanation.ledger if account.layer == "pool2"), rel=1e-3
+    )
+
+
+def test_the_strongest_channels_are_the_strongest(explanation: Explanation) -> None:
+    channels = explanation.strongest_channels(3)
+    assert {channel.layer for channel in channels} == {"conv2"}
+    totals = np.abs(explanation.channel_relevance("conv2"))
+    assert [abs(channel.relevance) for channel in channels] == pytest.approx(sorted(totals)[::-1][:3])
+    assert channels[0].share == pytest.approx(channels[0].relevance / explanation.score)
+    with pytest.raises(RuleError, match="not kept at 'conv9'"):
+        explanation.channel_relevance("conv9")
+
+
+def test_another_class_can_be_explained(mnist_model: Model, digits: np.ndarray, explanation: Explanation) -> None:
+    other = mnist_model.explain(digits[0], target="3")
+    assert (other.label, other.target, other.target_index) == ("7", "3", 3)
+    assert other.score < explanation.score
+    assert "another class" in other._repr_html_()
+
+
+def test_saved_files_hold_the_explanation(explanation: Explanation, tmp_path: Path) -> None:
+    written = explanation.save(tmp_path / "new" / "place")
+    assert [path.name for path in written] == list(FILES)
+    data = json.loads(written[2].read_text())
+    assert (data["label"], data["picture"], data["settings"]["composite"]) == ("7", "image 1", "epsilon-plus")
+    assert data["probability"] == explanation.probability
+    assert len(data["channel_relevance"]["conv2"]) == 50
+    assert [row["layer"] for row in data["ledger"]] == ["ip2", "ip1", "pool2", "conv2", "pool1", "conv1"]
+    with h5py.File(written[3]) as file:
+        np.testing.assert_array_equal(file["heatmap"][()], explanation.heatmap)
+        np.testing.assert_array_equal(file["relevance/conv1"][()], explanation.relevance["conv1"])
+        assert file.attrs["label"] == "7"
+    for path in written[:2]:
+        with Image.open(path) as image:
+            assert image.mode == "RGB"
+            assert min(image.size) >= 400
+
+
+def test_a_folder_that_cannot_be_written_is_named(explanation: Explanation, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        explanation.save(tmp_path / "file" / "below")
+
+
+class Page(HTMLParser):
+    """Collects what a page would load from elsewhere, and checks that its tags are closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.outside: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list) -> None:
+        for name, value in attributes:
+            if name in ("src", "href") and value and not value.startswith(("data:", "#")):
+                self.outside.append(value)
+        if tag not in ("img", "meta", "input", "rect", "br", "link"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_report_is_one_self_contained_page(explanation: Explanation, tmp_path: Path) -> None:
+    text = explanation.save(tmp_path)[4].read_text()
+    page = Page(text)
+    assert page.outside == []
+    assert page.open == []
+    assert "http" not in text.replace("http-equiv", "")
+    for part in ("epsilon-plus", "conv2", "Conservation", "stabiliser", "viewport", "@media print"):
+        assert part in text
+    scale = float(np.abs(explanation.heatmap).max())
+    assert f"+{scale:.3g}" in text
+    assert f"−{scale:.3g}" in text
+
+
+def test_names_cannot_inject_markup(mnist_model: Model, digits: np.ndarray) -> None:
+    (bad,) = mnist_model.explain_views([digits[0]], ["<script>alert(1)</script>.png"])
+    shown = re.sub(r'srcdoc="[^"]*"', "", bad._repr_html_())
+    assert "<script>alert" not in shown
+    from rationale.render.report import render_report
+
+    assert "<script>alert" not in render_report([bad.card()], bad.name)
+
+
+def test_a_notebook_shows_the_explanation(explanation: Explanation) -> None:
+    shown = explanation._repr_html_()
+    assert shown.startswith("<iframe")
+    assert "Relevance" in shown
+    assert repr(explanation) == "Explanation('image 1': '7', > 99.9 %)"
+
+
+def test_a_score_of_zero_explains_to_nothing(mnist_model: Model) -> None:
+    blank = mnist_model.explain(np.zeros((28, 28), np.uint8))
+    assert not blank.heatmap.any()
+    assert "nan" not in json.dumps(blank.as_dict()).lower().replace("channel", "")

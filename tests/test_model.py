@@ -1,0 +1,110 @@
+"""A model directory must be found, checked, and turn pictures into the numbers its network was trained on."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rationale
+from rationale.errors import ModelError
+from rationale.model import Model, available_models
+from tests.conftest import ROOT
+
+
+def copied(folder: Path, **changes: str) -> Path:
+    """The mnist model in a directory of its own, with lines of its model.toml replaced."""
+    place = folder / "prototxt" / "mine"
+    shutil.copytree(ROOT / "prototxt" / "mnist", place)
+    text = (place / "model.toml").read_text()
+    text = text.replace("../../weights/", f"{ROOT}/weights/")
+    for old, new in changes.items():
+        key = old.replace("__", "_")
+        lines = [new if line.split("=")[0].strip() == key else line for line in text.splitlines()]
+        text = "\n".join(lines)
+    (place / "model.toml").write_text(text)
+    return place
+
+
+def test_a_model_loads_by_name_and_by_path(tmp_path: Path) -> None:
+    assert "mnist" in available_models()
+    assert rationale.load("mnist").labels == tuple("0123456789")
+    mine = rationale.load(copied(tmp_path))
+    assert mine.name == "mine"
+    assert mine.input_size == (28, 28)
+
+
+@pytest.mark.parametrize("name", ["nothing", "../mnist", "", "/", "mnist/model.toml"])
+def test_an_unknown_model_names_the_known_ones(name: str) -> None:
+    with pytest.raises(ModelError, match="known are mnist"):
+        rationale.load(name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"title": "titel = 'x'"}, "unknown key 'titel'"),
+        ({"title": ""}, "lacks 'title'|lacks.*title"),
+        ({"title": "title = "}, "model.toml"),
+        ({"colour": "colour = 'pink'"}, "grey, rgb or bgr"),
+        ({"fit": "fit = 'squash'"}, "crop, pad or stretch"),
+        ({"mean": "mean = [1.0, 2.0]"}, "1 or 1 numbers"),
+        ({"scale": "scale = 'big'"}, "are numbers"),
+        ({"labels": "labels = []"}, "not empty"),
+        ({"composite": "composite = 'magic'"}, "no composite is named 'magic'"),
+        ({"bounds": "bounds = [1.0]"}, "two numbers"),
+        ({"weights": ""}, "lacks.*weights"),
+    ],
+)
+def test_mistakes_in_model_toml_are_named(changes: dict[str, str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=message):
+        rationale.load(copied(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": "labels = ['a', 'b']"}, "2 labels for 10 classes"),
+        ({"colour": "colour = 'rgb'", "mean": "mean = [0.0]"}, "does not fit an input of"),
+    ],
+)
+def test_a_description_that_does_not_fit_the_network_is_named(changes: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=message):
+        _ = rationale.load(copied(tmp_path, **changes)).network
+
+
+def test_digits_become_numbers_from_0_to_1(mnist_model: Model, digits: np.ndarray) -> None:
+    batch = mnist_model.preprocess([mnist_model.view(digit) for digit in digits])
+    assert batch.dtype == np.float32
+    assert batch.flags.c_contiguous
+    np.testing.assert_allclose(batch, digits[:, None] / 255, atol=1e-6)
+
+
+def test_a_dark_digit_on_white_paper_is_inverted(mnist_model: Model, digits: np.ndarray) -> None:
+    np.testing.assert_array_equal(mnist_model.view(255 - digits[0]), digits[0])
+    colour = np.repeat(np.kron(255 - digits[0], np.ones((4, 4), np.uint8))[:, :, None], 3, axis=2)
+    assert mnist_model.explain(colour).label == mnist_model.explain(digits[0]).label
+
+
+def test_colour_order_and_mean(tmp_path: Path) -> None:
+    model = rationale.load(
+        copied(tmp_path, colour="colour = 'bgr'", mean="mean = [1.0, 2.0, 3.0]", scale="scale = 2.0")
+    )
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    pixels[:] = (10, 20, 30)
+    np.testing.assert_array_equal(model.preprocess([pixels])[0, :, 0, 0], [58, 36, 14])
+
+
+@pytest.mark.parametrize("target", ["11", 10, -1, "seven", ""])
+def test_a_class_that_does_not_exist_is_named(target: object, mnist_model: Model, digits: np.ndarray) -> None:
+    with pytest.raises(ModelError, match="no class"):
+        mnist_model.explain(digits[0], target=target)
+
+
+def test_explaining_together_equals_explaining_alone(mnist_model: Model, digits: np.ndarray) -> None:
+    together = mnist_model.explain_batch(list(digits[:5]))
+    for digit, explanation in zip(digits, together, strict=False):
+        alone = mnist_model.explain(digit)
+        assert alone.label == explanation.label
+        np.testing.assert_allclose(alone.heatmap, explanation.heatmap, atol=1e-5)
+    assert mnist_model.explain_batch([]) == []
