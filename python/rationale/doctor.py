@@ -1,0 +1,44 @@
+"""Examines an installation: is everything there, and does it work together?"""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rationale import __version__
+from rationale.errors import RationaleError
+from rationale.model import Model, available_models
+from rationale.network import device
+from rationale.network.pycaffe import layer_types, pycaffe
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    good: bool
+    what: str
+
+
+def examine() -> list[Finding]:
+    """Looks at Python, Caffe, its processor and every model that comes along."""
+    findings = [Finding(True, f"Rationale {__version__}, Python {platform.python_version()}")]
+    findings.append(_finding(_caffe))
+    findings += [_finding(lambda name=name: _model(name)) for name in available_models()]  # type: ignore[misc]
+    return findings
+
+
+def _finding(look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(True, look())
+    except RationaleError as error:
+        return Finding(False, str(error))
+
+
+def _caffe() -> str:
+    kind = "CUDA" if device.has_cuda() else "CPU only"
+    return f"Caffe {pycaffe().__version__} ({kind}), {len(layer_types())} layer types"
+
+
+def _model(name: str) -> str:
+    model = Model.load(name)
+    return f"model {name}: {model.description.title}, input {model.input_size[1]} × {model.input_size[0]}"

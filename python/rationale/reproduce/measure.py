@@ -1,0 +1,89 @@
+"""Times commands as a user runs them, and notes on what machine that was."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rationale import __version__
+from rationale.errors import OutputError
+from rationale.network.pycaffe import pycaffe
+from rationale.resources import shared_directory
+
+
+def measurements_directory() -> Path:
+    """docs/measurements of the checkout: one JSON file for each thing that was measured."""
+    return shared_directory("data").parent / "docs" / "measurements"
+
+
+def keep(name: str, figures: dict[str, Any]) -> None:
+    """Writes figures, with when and where they were measured, to docs/measurements."""
+    folder = measurements_directory()
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: not there; experiments are run from a checkout of the repository")
+    text = json.dumps({**figures, "where": machine()}, ensure_ascii=False, indent=1)
+    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def machine() -> dict[str, str]:
+    """Processor, system and versions."""
+    names = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "processor": f"{os.cpu_count()} × {names[0] if names else platform.machine()}",
+        "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.system()),
+        "versions": ", ".join(
+            [
+                f"Rationale {__version__}",
+                f"Caffe {pycaffe().__version__}",
+                f"Python {platform.python_version()}",
+                *(f"{name} {version(name)}" for name in ("numpy", "scipy", "h5py", "pillow")),
+            ]
+        ),
+    }
+
+
+def command(*arguments: str) -> list[str]:
+    """A command of this very installation."""
+    return [sys.executable, "-c", "from rationale.cli import main; main()", *arguments]
+
+
+def seconds_to_run(arguments: list[str], times: int) -> dict[str, float]:
+    """Median and least wall-clock seconds of a command, start-up included."""
+    durations = []
+    for _ in range(times):
+        started = time.monotonic()
+        subprocess.run(arguments, check=True, capture_output=True)
+        durations.append(time.monotonic() - started)
+    return {"median": statistics.median(durations), "least": min(durations), "runs": times}
+
+
+def memory_while_running(arguments: list[str]) -> dict[str, float]:
+    """Wall-clock seconds of a command and its resident memory (MiB) at a third, two thirds and the end of its time."""
+    started = time.monotonic()
+    running = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    samples = []
+    while running.poll() is None:
+        pages = _lines(f"/proc/{running.pid}/statm")
+        if pages and (resident := int(pages[0].split()[1])):
+            samples.append(resident * os.sysconf("SC_PAGE_SIZE") / 2**20)
+        time.sleep(0.05)
+    if running.returncode:
+        raise subprocess.CalledProcessError(running.returncode, arguments)
+    last = len(samples) - 1
+    third, two_thirds, end = samples[last // 3], samples[2 * last // 3], samples[max(last - 2, 0)]
+    return {"seconds": time.monotonic() - started, "third": third, "two_thirds": two_thirds, "end": end}
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []

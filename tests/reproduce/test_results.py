@@ -1,0 +1,31 @@
+"""The results page says what was measured and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from rationale.errors import DataError
+from rationale.reproduce import measure, results, run_experiment
+
+
+def test_the_page_in_docs_is_what_the_measurements_give() -> None:
+    page = measure.measurements_directory().parent / "results.md"
+    before = page.read_text()
+    assert results.write_results().read_text() == before
+
+
+def test_a_missing_measurement_is_said_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "measurements").mkdir()
+    monkeypatch.setattr(results, "measurements_directory", lambda: tmp_path / "measurements")
+    assert results.write_results().read_text().count("Not measured yet.") == 4
+
+
+def test_an_unknown_experiment_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there are mnist"):
+        run_experiment("imagenet", tmp_path)
+
+
+def test_commands_are_timed_with_their_start() -> None:
+    timed = measure.seconds_to_run(["sleep", "0.1"], 2)
+    assert 0.1 <= timed["least"] <= timed["median"] < 2
+    assert measure.memory_while_running(measure.command("models"))["end"] > 1

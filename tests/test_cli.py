@@ -1,0 +1,162 @@
+"""The commands as a user types them: what they print, write, and refuse, with which exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT
+
+RATIONALE = [str(Path(sys.executable).with_name("rationale"))]
+
+
+def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*RATIONALE, *map(str, arguments)], capture_output=True, text=True, cwd=cwd)
+
+
+@pytest.fixture
+def digit_files(tmp_path: Path, digits: np.ndarray) -> list[Path]:
+    paths = []
+    for number in range(3):
+        paths.append(tmp_path / f"digit {number}.png")
+        Image.fromarray(digits[number]).save(paths[-1])
+    return paths
+
+
+def test_one_picture(digit_files: list[Path], tmp_path: Path) -> None:
+    done = run("explain", digit_files[0], "--model", "mnist", "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second, third = done.stdout.splitlines()
+    assert first == "digit 0.png: 7 (> 99.9 %)"
+    assert second.startswith("  strongest channels of conv2: #")
+    assert second.count("#") == 3
+    assert third.endswith("heatmap.png, overlay.png, explanation.json, explanation.h5, report.html")
+    assert len(list((tmp_path / "out").iterdir())) == 5
+
+
+def test_several_pictures_share_one_report(digit_files: list[Path], tmp_path: Path) -> None:
+    done = run("explain", *digit_files, "--out", "out", "--title", "Three digits", cwd=tmp_path)
+    assert done.returncode == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<h1>Three digits</h1>" in page
+    assert page.count("<article") == 3
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "digit 0",
+        "digit 1",
+        "digit 2",
+        "report.html",
+    ]
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(digit_files: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    twin = tmp_path / "other" / digit_files[0].name
+    twin.write_bytes(digit_files[1].read_bytes())
+    run("explain", digit_files[0], twin, "--out", tmp_path / "out")
+    labels = [
+        json.loads((tmp_path / "out" / name / "explanation.json").read_text())["label"]
+        for name in ("digit 0", "digit 0-2")
+    ]
+    assert labels == ["7", "2"]
+
+
+def test_bad_pictures_are_named_and_the_others_explained(digit_files: list[Path], tmp_path: Path) -> None:
+    text, empty = tmp_path / "text.png", tmp_path / "empty.png"
+    text.write_text("no picture")
+    empty.touch()
+    bomb = tmp_path / "bomb.png"
+    Image.new("1", (40_000, 40_000)).save(bomb)
+    bad = [text, empty, tmp_path, tmp_path / "missing.png", bomb]
+    done = run("explain", digit_files[0], *bad, digit_files[1], "--out", tmp_path / "out")
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(bad)
+    for line, path in zip(lines, bad, strict=True):
+        assert line.startswith(f"rationale: {path}")
+    assert done.stdout.count("strongest channels") == 2
+    assert (tmp_path / "out" / "report.html").read_text().count("<article") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "nothing"], "there is no model 'nothing'"),
+        (["--class", "12"], "no class '12'"),
+        (["--composite", "magic"], "no composite is named 'magic'"),
+        (["--out", "/dev/null/below"], "cannot be written"),
+        (["--gpu", "0"], "GPU 0"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments: list[str], message: str, digit_files: list[Path]) -> None:
+    done = run("explain", digit_files[0], *arguments, cwd=digit_files[0].parent)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert message in done.stderr
+
+
+def test_an_unknown_option_is_exit_code_2_too() -> None:
+    assert run("explain", "--colour").returncode == 2
+
+
+def test_verbose_shows_caffes_log(digit_files: list[Path], tmp_path: Path) -> None:
+    quiet = run("explain", digit_files[0], "--out", tmp_path / "out")
+    loud = run("--verbose", "explain", digit_files[0], "--out", tmp_path / "out")
+    assert quiet.stderr == ""
+    assert "Network initialization done" in loud.stderr
+
+
+def test_export_list_models_doctor_version(tmp_path: Path) -> None:
+    assert "wrote 20 pictures" in run("data", "export", "mnist", "--each", 2, "--out", tmp_path / "d").stdout
+    assert len(list((tmp_path / "d").glob("*.png"))) == 20
+    assert "LeCun" in run("data", "list").stdout
+    assert run("data", "fetch", "mnist").returncode == 0
+    assert run("data", "fetch", "nothing").returncode == 2
+    assert "mnist: LeNet on MNIST" in run("models").stdout
+    doctor = run("doctor")
+    assert doctor.returncode == 0
+    assert "BAD" not in doctor.stdout
+    assert run("--version").stdout.startswith("rationale 0.")
+
+
+def test_training_goes_on_after_a_kill(tmp_path: Path) -> None:
+    """kill −9 between two snapshots; the same command then ends with weights like an uninterrupted run's."""
+    model = tmp_path / "mnist"
+    model.mkdir()
+    for path in (ROOT / "prototxt" / "mnist").iterdir():
+        text = path.read_text().replace("../../weights", str(ROOT / "weights"))
+        text = text.replace("snapshot: 1000", "snapshot: 20").replace("max_iter: 16000", "max_iter: 60")
+        (model / path.name).write_text(text)
+    command = [*RATIONALE, "train", "classifier", "--model", str(model), "--out"]
+    killed = subprocess.Popen(
+        [*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    progress = tmp_path / "killed" / "progress.json"
+    deadline = time.monotonic() + 120
+    while not progress.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert json.loads(progress.read_text())["iteration"] in (20, 40)
+    assert not (tmp_path / "killed" / "classifier.caffemodel").exists()
+    for name in ("killed", "whole"):
+        done = run(*command[1:], tmp_path / name)
+        assert done.returncode == 0, done.stderr
+    resumed, whole = ((tmp_path / name / "classifier.caffemodel").read_bytes() for name in ("killed", "whole"))
+    assert resumed == whole
+
+
+def test_batch_heatmaps_are_what_explain_gives(tmp_path: Path, digit_files: list[Path]) -> None:
+    """Covered for all pictures in tests/batch; here only that the command refuses what it must."""
+    wrong = tmp_path / "other.h5"
+    wrong.write_text("not HDF5")
+    done = run("batch", "heatmaps", "--out", wrong)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert run("batch", "heatmaps", "--split", "nothing").returncode == 2
