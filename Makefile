@@ -4,12 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup caffe demo test lint reproduce clean
+.PHONY: help setup caffe demo test lint reproduce fresh clean
 help:
 	@echo "make setup      build and install everything (once)"
 	@echo "make demo       explain ten handwritten digits, write out/demo/report.html"
 	@echo "make test       all checks and tests"
 	@echo "make reproduce  train, measure, write docs/results.md"
+	@echo "make fresh      follow the README on a bare Debian and time it (root, debootstrap)"
 	@echo "make clean      remove the environment and results; the Caffe wheel stays in the user's cache"
 
 setup: $(BIN)/ready
@@ -25,7 +26,8 @@ caffe:
 	$(PYTHON) docker/caffe/build.py wheel
 
 demo: setup
-	$(BIN)/rationale demo --out out/demo
+	$(BIN)/rationale data export mnist --split test --each 1 --out out/demo/digits
+	$(BIN)/rationale explain out/demo/digits/*.png --model mnist --out out/demo --title "Ten handwritten digits"
 
 lint: setup
 	$(BIN)/ruff check python tests docker
@@ -38,6 +40,9 @@ test: lint
 
 reproduce: setup
 	$(BIN)/rationale reproduce mnist
+
+fresh: setup
+	$(BIN)/python tests/fresh_machine.py --keep-figures
 
 clean:
 	rm -rf $(VENV) out

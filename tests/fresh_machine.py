@@ -1,0 +1,106 @@
+"""Follows the README on a bare Debian: debootstrap, clone, `make demo`, `make test`; writes how long each took.
+
+    sudo python tests/fresh_machine.py [--suite bookworm] [--keep-figures]
+
+The bare system has Python, a compiler, make and git, an empty home and an empty cache. Where packages come from is
+taken from the machine that this runs on. With --keep-figures the times go to docs/measurements.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = "ca-certificates,g++,git,make,python3"
+INHERITED = ("/etc/pip.conf", "/etc/resolv.conf", "/etc/ssl/certs", "/usr/local/share/ca-certificates")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suite", default="bookworm")
+    parser.add_argument("--keep-figures", action="store_true")
+    arguments = parser.parse_args()
+    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
+        print("this wants root and debootstrap: apt-get install debootstrap", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="fresh-", ignore_cleanup_errors=True) as folder:
+        system = Path(folder, "system")
+        try:
+            bootstrap(system, arguments.suite)
+            steps = follow_the_readme(system)
+        finally:
+            subprocess.run(["umount", "-l", str(system / "proc")], capture_output=True)
+    for step in steps:
+        print(f"{step['what']}: {step['seconds']:.1f} s")
+    if arguments.keep_figures:
+        keep_figures(steps, arguments.suite)
+    return 0
+
+
+def bootstrap(system: Path, suite: str) -> None:
+    """A minimal Debian that gets its packages from where this machine does."""
+    mirror = mirrors()[0]
+    print(f"debootstrap {suite}", flush=True)
+    subprocess.run(
+        ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, str(system), mirror],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    for name in INHERITED:
+        source, place = Path(name), system / name.lstrip("/")
+        if source.is_dir():
+            shutil.copytree(source, place, dirs_exist_ok=True, symlinks=False, ignore_dangling_symlinks=True)
+        elif source.exists():
+            shutil.copy(source, place)
+    subprocess.run(["mount", "-t", "proc", "proc", str(system / "proc")], capture_output=True)
+
+
+def mirrors() -> list[str]:
+    sys.path.insert(0, str(ROOT / "docker" / "caffe"))
+    from build import debian_mirrors
+
+    return debian_mirrors()
+
+
+def follow_the_readme(system: Path) -> list[dict[str, object]]:
+    bundle = system / "rationale.bundle"
+    subprocess.run(["git", "-C", str(ROOT), "bundle", "create", str(bundle), "HEAD"], check=True, capture_output=True)
+    steps: list[dict[str, object]] = []
+
+    def step(what: str, command: str, bar: str = "") -> None:
+        print(f"--- {what}", flush=True)
+        started = time.monotonic()
+        environment = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+        environment |= {"HOME": "/home/new", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+        subprocess.run(["chroot", str(system), "sh", "-ec", command], check=True, env=environment)
+        steps.append({"what": what, "seconds": time.monotonic() - started, "bar": bar})
+
+    inside = "cd /home/new/rationale && "
+    clone = "mkdir -p /home/new && git clone -q /rationale.bundle /home/new/rationale && "
+    step("`git clone` and `make demo`, to the report", clone + inside + "make demo", "8 min")
+    step("`make setup` again", inside + "make setup", "5 s")
+    step("`make demo` again", inside + "make demo")
+    step("`make test`", inside + "make test", "5 min")
+    report = system / "home/new/rationale/out/demo/report.html"
+    if "<article" not in report.read_text(encoding="utf-8"):
+        raise SystemExit("the report shows no picture")
+    return steps
+
+
+def keep_figures(steps: list[dict[str, object]], suite: str) -> None:
+    from rationale.reproduce import write_results
+    from rationale.reproduce.measure import keep
+
+    packages = PACKAGES.replace(",", ", ")
+    remark = f"On a debootstrapped Debian {suite} with {packages}, an empty home and an empty cache (`make fresh`)."
+    keep("fresh-machine", {"steps": steps, "remark": remark})
+    print(f"wrote {write_results()}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
