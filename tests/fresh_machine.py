@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = "ca-certificates,g++,git,make,python3"
-INHERITED = ("/etc/pip.conf", "/etc/resolv.conf", "/etc/ssl/certs", "/usr/local/share/ca-certificates")
+INHERITED = ("/etc/pip.conf", "/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt")
 
 
 def main() -> int:
@@ -53,9 +53,7 @@ def bootstrap(system: Path, suite: str) -> None:
     )
     for name in INHERITED:
         source, place = Path(name), system / name.lstrip("/")
-        if source.is_dir():
-            shutil.copytree(source, place, dirs_exist_ok=True, symlinks=False, ignore_dangling_symlinks=True)
-        elif source.exists():
+        if source.exists():
             shutil.copy(source, place)
     subprocess.run(["mount", "-t", "proc", "proc", str(system / "proc")], capture_output=True)
 

@@ -72,13 +72,19 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters["signed"] = signed
+    environment.filters["number"] = number
     environment.filters["percent"] = percent
     return environment.get_template("report.html.j2")
 
 
-def signed(value: float) -> str:
-    """A number with its sign and three significant digits; a true minus."""
-    return f"{value:+.3g}".replace("-", "−")
+def signed(value: float, digits: int = 3) -> str:
+    """A number with its sign and that many significant digits; a true minus."""
+    return f"{value:+.{digits}g}".replace("-", "−")
+
+
+def number(value: float, digits: int = 4) -> str:
+    """A number with that many significant digits; a true minus."""
+    return f"{value:.{digits}g}".replace("-", "−")
 
 
 def percent(share: float) -> str:
