@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 
 from rationale.errors import RuleError
 from rationale.lrp.composites import LINEAR, Composite, get_composite
+from rationale.lrp.kernels import total
 from rationale.lrp.layers import is_average_pooling, pass_on, passes_on, unsupported
-from rationale.lrp.ledger import Amounts, Entry, Ledger, total
-from rationale.lrp.linear import Absorbed, Workspace, propagate_linear
+from rationale.lrp.ledger import Amounts, Entry, Ledger
+from rationale.lrp.linear import Known, Passed, Workspace, propagate_linear
 from rationale.lrp.pooling import propagate_average
 from rationale.lrp.rules import STABILISER
+from rationale.lrp.signs import nonnegative_blobs
 from rationale.network import Network, Node
 
 Array = NDArray[np.float32]
@@ -88,9 +90,9 @@ def propagate(
     flat = seed.reshape(len(seed), -1)
     flat[rows, targets] = outputs.reshape(len(outputs), -1)[rows, targets]
     scores = flat[rows, targets].copy()
-    layers, entries = _run(network, start, seed, rules, names)
-    ledger = Ledger(entries, scores.astype(np.float64))
-    return Relevance(layers, ledger, scores, targets, outputs.reshape(len(outputs), -1))
+    done = _Pass(network, start, seed, rules, names)
+    ledger = Ledger(done.entries, scores.astype(np.float64))
+    return Relevance(done.kept, ledger, scores, targets, outputs.reshape(len(outputs), -1))
 
 
 def _check_targets(target: int | Sequence[int] | None, outputs: Array, start: Node) -> NDArray[np.int64]:
@@ -120,63 +122,73 @@ def _names_to_keep(network: Network, start: Node, keep: Collection[str] | None) 
     return {name: offered[name] for name in offered if name in keep}
 
 
-def _run(
-    network: Network, start: Node, seed: Array, rules: Composite, names: Mapping[str, int]
-) -> tuple[dict[str, Array], list[Entry]]:
-    """Walks down from `start`; returns the kept relevance and the accounts."""
-    space = _workspace(network)
-    kept: dict[str, Array] = {}
-    entries: list[Entry] = []
-    sums: dict[int, Amounts] = {start.tops[0]: total(seed)}
-    loose: set[int] = set()  # blobs whose relevance may sit where the activation is zero
-    with network.backward_from(start, seed) as path:
-        lowest = _lowest_linear(path)
-        for node in reversed(path):
-            _keep(network, node, names, kept)
-            if node.type == "Input":
-                continue
-            rule, absorbed = _step(space, node, rules, node.index in lowest, loose)
-            if node.in_place or node.type == "Split":
-                if node.type == "Split":
-                    sums[node.bottoms[0]] = total(network.diff(node.bottoms[0]))
-                continue
-            received = sum((sums[blob] for blob in node.tops if blob in sums), np.zeros(len(seed)))
-            for blob in node.bottoms:
-                sums[blob] = total(network.diff(blob))
-            passed = sum((sums[blob] for blob in node.bottoms), np.zeros(len(seed)))
-            entries.append(Entry(node.name, node.type, rule, received, passed, absorbed.bias, absorbed.stabiliser))
-    return kept, entries
+class _Pass:
+    """One walk from the score layer down to the inputs."""
 
+    def __init__(self, network: Network, start: Node, seed: Array, rules: Composite, names: Mapping[str, int]) -> None:
+        self.network = network
+        self.rules = rules
+        self.names = names
+        self.kept: dict[str, Array] = {}
+        self.entries: list[Entry] = []
+        self._space = _workspace(network)
+        self._nothing = np.zeros(len(seed))
+        self._sums: dict[int, Amounts] = {start.tops[0]: total(seed)}
+        self._loose: set[int] = set()  # blobs whose relevance may sit where the activation is zero
+        self._nonnegative, self._finally_nonnegative = nonnegative_blobs(network)
+        with network.backward_from(start, seed) as path:
+            self._lowest = _lowest_linear(path)
+            for node in reversed(path):
+                self._keep(node)
+                if node.type != "Input":
+                    self._visit(node)
 
-def _keep(network: Network, node: Node, names: Mapping[str, int], kept: dict[str, Array]) -> None:
-    wanted = [node.name, *(network.graph.blob_names[blob] for blob in node.tops if node.type == "Input")]
-    for name in wanted:
-        if name in names and name not in kept:
-            kept[name] = network.diff(names[name]).copy()
+    def _keep(self, node: Node) -> None:
+        """Copies the relevance of a layer whose name is asked for, before the layer spends it."""
+        wanted = [node.name, *(self.network.graph.blob_names[blob] for blob in node.tops if node.type == "Input")]
+        for name in wanted:
+            if name in self.names and name not in self.kept:
+                self.kept[name] = self.network.diff(self.names[name]).copy()
 
+    def _visit(self, node: Node) -> None:
+        """Moves relevance through a layer and writes its account."""
+        received = sum((self._sums[blob] for blob in node.tops if blob in self._sums), self._nothing)
+        rule, passed = self._move(node)
+        if node.in_place:
+            return
+        for blob in node.bottoms:
+            self._sums[blob] = passed.on if len(node.bottoms) == 1 else total(self.network.diff(blob))
+        if node.type != "Split":
+            self.entries.append(Entry(node.name, node.type, rule, received, passed.on, passed.bias, passed.stabiliser))
 
-def _step(space: Workspace, node: Node, rules: Composite, lowest: bool, loose: set[int]) -> tuple[str, Absorbed]:
-    """Moves relevance through one layer; returns the rule's name and what the layer absorbed."""
-    network = space.network
-    nothing = Absorbed(np.zeros(len(network.diff(node.tops[0]))), np.zeros(len(network.diff(node.tops[0]))))
-    if node.type in LINEAR:
-        rule = rules.rule_for(node.name, node.type, lowest)
-        stored = node.tops[0] not in loose or not _is_overwritten(network, node)
-        if not rule.follows_activation:
-            loose.add(node.bottoms[0])
-        return rule.name, propagate_linear(space, node, rule, output_is_stored=stored)
-    if loose & set(node.tops):
-        loose.update(node.bottoms)
-    if passes_on(node):
-        pass_on(network, node)
-        return "pass", nothing
-    if is_average_pooling(node):
-        return "epsilon", propagate_average(space, node, STABILISER)
-    raise unsupported(node)
+    def _move(self, node: Node) -> tuple[str, Passed]:
+        """Moves relevance through one layer; returns the rule's name and what became of it."""
+        network = self.network
+        if node.type in LINEAR:
+            rule = self.rules.rule_for(node.name, node.type, node.index in self._lowest)
+            known = self._known(node)
+            if not rule.follows_activation:
+                self._loose.add(node.bottoms[0])
+            return rule.name, propagate_linear(self._space, node, rule, known)
+        if self._loose & set(node.tops):
+            self._loose.update(node.bottoms)
+        if passes_on(node):
+            pass_on(network, node)
+            on = self._nothing if node.in_place else sum((total(network.diff(b)) for b in node.bottoms), self._nothing)
+            return "pass", Passed(on, self._nothing, self._nothing)
+        if is_average_pooling(node):
+            return "epsilon", propagate_average(self._space, node, STABILISER)
+        raise unsupported(node)
 
-
-def _is_overwritten(network: Network, node: Node) -> bool:
-    return any(later.in_place and later.bottoms == node.tops for later in network.graph.nodes[node.index + 1 :])
+    def _known(self, node: Node) -> Known:
+        (bottom,), (top,) = node.bottoms, node.tops
+        later = self.network.graph.nodes[node.index + 1 :]
+        overwritten = any(other.in_place and other.bottoms == node.tops for other in later)
+        return Known(
+            input_nonnegative=bottom in self._nonnegative[node.index],
+            output_nonnegative=top in self._finally_nonnegative,
+            output_stored=not (overwritten and top in self._loose),
+        )
 
 
 def _lowest_linear(path: list[Node]) -> set[int]:

@@ -53,10 +53,3 @@ class Ledger(Sequence[Entry]):
         """Largest |residual| of any layer, as a share of |f(x)|, over all samples."""
         scale = np.maximum(np.abs(self.scores), np.finfo(np.float32).tiny)
         return max((float(np.max(np.abs(entry.residual) / scale)) for entry in self), default=0.0)
-
-
-def total(relevance: NDArray[np.float32]) -> Amounts:
-    """Sum of each sample, (N,): rows in single precision (NumPy adds pairwise), their sums in double."""
-    rows = relevance.reshape(*relevance.shape[:2], -1).sum(axis=-1)
-    sums: Amounts = rows.reshape(len(rows), -1).sum(axis=1, dtype=np.float64)
-    return sums

@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rationale.lrp.ledger import Amounts, total
-from rationale.lrp.rules import INPUTS, WEIGHTS, Rule, Term
+from rationale.lrp import kernels
+from rationale.lrp.ledger import Amounts
+from rationale.lrp.rules import INPUTS, WEIGHTS, Fraction, Rule, Term
 from rationale.network import Network, Node
 from rationale.network.network import Blob, make_blob
 
 Array = NDArray[np.float32]
+
+_WHOLE = Term("x", "w", "w")
 
 
 @dataclass
@@ -20,6 +23,7 @@ class Workspace:
 
     network: Network
     _weights: dict[tuple[int, str, str], list[Blob]] = field(default_factory=dict)
+    _window_sizes: dict[tuple[int, tuple[int, ...]], Array] = field(default_factory=dict)
     _scratch: dict[str, Any] = field(default_factory=dict)
 
     def weights(self, node: Node, term: Term) -> list[Blob] | None:
@@ -39,6 +43,21 @@ class Workspace:
         blob.reshape(*shape)
         return blob
 
+    def window_sizes(self, node: Node, term: Term) -> Array:
+        """How many inputs each place of the layer's output reads, (1, 1, …)."""
+        net = self.network
+        shape = net.data(node.bottoms[0]).shape
+        key = (node.index, shape[1:])
+        if key not in self._window_sizes:
+            counted = _forward(self, node, term, self._ones(shape), "output")
+            self._window_sizes[key] = counted[:1, :1].copy()
+        return self._window_sizes[key]
+
+    def _ones(self, shape: tuple[int, ...]) -> Blob:
+        blob = self.scratch("input", shape)
+        blob.data.fill(1)
+        return blob
+
 
 def _changed(array: Array, name: str) -> Blob:
     change = WEIGHTS[name]
@@ -48,86 +67,91 @@ def _changed(array: Array, name: str) -> Blob:
 
 
 @dataclass(frozen=True)
-class Absorbed:
-    """What a layer kept, (N,) each: the share of the biases and that of the stabiliser."""
+class Passed:
+    """What a layer did with its relevance, (N,) each: passed on, kept by the biases, kept by the stabiliser."""
 
+    on: Amounts
     bias: Amounts
     stabiliser: Amounts
 
 
-def propagate_linear(space: Workspace, node: Node, rule: Rule, *, output_is_stored: bool) -> Absorbed:
-    """Turns the relevance in the layer's top diff into relevance in its bottom diff, by `rule`.
+@dataclass(frozen=True)
+class Known:
+    """What is known of a layer's values without looking at them.
+
+    `input_nonnegative`, `output_nonnegative`: they hold no negative number. `output_stored`: the top blob still holds
+    Σ w x + b wherever relevance is not zero.
+    """
+
+    input_nonnegative: bool
+    output_nonnegative: bool
+    output_stored: bool
+
+
+def propagate_linear(space: Workspace, node: Node, rule: Rule, known: Known) -> Passed:
+    """Turns the relevance in the layer's top diff into relevance in its bottom diff, by `rule`; the top diff is spent.
 
     Args:
         space: scratch memory of the network, whose last forward pass the activations come from.
         node: a layer linear in its input, with weights and perhaps a bias.
         rule: what to do.
-        output_is_stored: whether the top blob still holds Σ w x + b wherever relevance is not zero.
+        known: what need not be looked at.
     """
     net = space.network
-    relevance, inputs = net.diff(node.tops[0]), net.data(node.bottoms[0])
-    result = net.diff(node.bottoms[0])
-    negative_inputs = bool((inputs < 0).any()) if _asks_for_sign(rule) else True
+    relevance = net.diff(node.tops[0])
     bias, stabiliser = np.zeros(len(relevance)), np.zeros(len(relevance))
-    quotient = space.scratch("quotient", relevance.shape)
-    pending = _Sum(result)
-    for fraction in rule.fractions:
-        terms = [term for term in fraction.terms if term.inputs != "x-" or negative_inputs]
-        denominator = _denominator(space, node, terms, output_is_stored)
-        shift = np.copysign(np.float32(rule.stabiliser), denominator)
-        denominator = denominator + shift
-        np.divide(relevance, denominator, out=quotient.diff, where=denominator != 0)
-        quotient.diff[denominator == 0] = 0
-        stabiliser += fraction.coefficient * total(quotient.diff * shift)
+    gradients = _Gradients(space, node)
+    raising: Array | None = None
+    for number, fraction in enumerate(rule.fractions):
+        terms = [term for term in fraction.terms if term.inputs != "x-" or not known.input_nonnegative]
+        denominator, sign = _denominator(space, node, fraction, terms, known, raising)
+        raising = denominator
+        last = number + 1 == len(rule.fractions)
+        quotient = net.diff(node.tops[0]) if last else space.scratch("quotient", relevance.shape).diff
+        sums = kernels.divide(relevance, denominator, sign, rule.stabiliser, fraction.coefficient, quotient)
+        stabiliser += sums.stabiliser
         for term in terms:
-            bias += fraction.coefficient * _bias_share(space, node, term, quotient.diff)
-            pending.add(_redistribute(space, node, term, quotient, negative_inputs), fraction.coefficient)
-    pending.write()
-    return Absorbed(bias, stabiliser)
+            bias += _bias_share(space, node, term, sums.by_channel)
+            gradients.add(term, None if last else space.scratch("quotient", relevance.shape))
+    return Passed(gradients.times_inputs(known), bias, stabiliser)
 
 
-def _asks_for_sign(rule: Rule) -> bool:
-    return any(term.inputs in ("x+", "x-") for fraction in rule.fractions for term in fraction.terms)
-
-
-class _Sum:
-    """Adds up contributions, then writes them to where they belong (which they may have used as scratch)."""
-
-    def __init__(self, result: Array) -> None:
-        self._result = result
-        self._sum: Array | None = None
-
-    def add(self, contribution: Array, coefficient: float) -> None:
-        scaled = contribution if coefficient == 1 else contribution * np.float32(coefficient)
-        self._sum = scaled if self._sum is None else self._sum + scaled
-
-    def write(self) -> None:
-        if self._sum is not None:
-            self._result[...] = self._sum
-
-
-def _denominator(space: Workspace, node: Node, terms: list[Term], output_is_stored: bool) -> Array:
-    """z of a fraction, (N, …) like the layer's output."""
+def _denominator(
+    space: Workspace, node: Node, fraction: Fraction, terms: list[Term], known: Known, raising: Array | None
+) -> tuple[Array, int | None]:
+    """z of a fraction and its sign, if all of it has the same. `raising` is z of the fraction before."""
     net = space.network
-    total_z: Array | None = None
-    for term in terms:
-        if term == Term("x", "w", "w") and output_is_stored:
-            part = net.data(node.tops[0])
-        else:
-            top = space.scratch("output", net.data(node.tops[0]).shape)
-            bottom = _changed_input(space, node, term, negative_inputs=True)
-            with net.borrowed(node, weights=space.weights(node, term), bottom=bottom, top=top):
-                net.run_forward(node)
-            part = top.data.copy() if len(terms) > 1 else top.data
-        total_z = part if total_z is None else total_z + part
-    assert total_z is not None
-    return total_z
+    if fraction.terms == (_WHOLE,):
+        if known.output_stored:
+            return net.data(node.tops[0]), 1 if known.output_nonnegative else None
+        return _forward(space, node, _WHOLE, None, "output"), None
+    if fraction.terms[0].inputs == "ones":
+        return space.window_sizes(node, fraction.terms[0]), 1
+    if fraction.lowering and raising is not None and known.output_stored:
+        lowering = space.scratch("lowering", raising.shape).data
+        if kernels.complement(net.data(node.tops[0]), raising, net.diff(node.tops[0]), lowering):
+            return lowering, -1
+    purpose = "lowering" if fraction.lowering else "output"
+    z = _forward(space, node, terms[0], _changed_input(space, node, terms[0], known), purpose)
+    for term in terms[1:]:
+        kernels.add(z, _forward(space, node, term, _changed_input(space, node, term, known), "more output"))
+    return z, -1 if fraction.lowering else 1
 
 
-def _changed_input(space: Workspace, node: Node, term: Term, *, negative_inputs: bool) -> Any:
+def _forward(space: Workspace, node: Node, term: Term, inputs: Blob | None, purpose: str) -> Array:
+    """Σ_i x̃_i w̃_ij + b̃_j, in scratch memory."""
+    net = space.network
+    top = space.scratch(purpose, net.data(node.tops[0]).shape)
+    with net.borrowed(node, weights=space.weights(node, term), bottom=inputs, top=top):
+        net.run_forward(node)
+    data: Array = top.data
+    return data
+
+
+def _changed_input(space: Workspace, node: Node, term: Term, known: Known) -> Blob | None:
     """A blob with the term's inputs, or None where they are the layer's own."""
     change = INPUTS[term.inputs]
-    if change is None or (term.inputs == "x+" and not negative_inputs):
+    if change is None or (term.inputs == "x+" and known.input_nonnegative):
         return None
     own = space.network.data(node.bottoms[0])
     blob = space.scratch("input", own.shape)
@@ -135,24 +159,55 @@ def _changed_input(space: Workspace, node: Node, term: Term, *, negative_inputs:
     return blob
 
 
-def _redistribute(space: Workspace, node: Node, term: Term, quotient: Blob, negative_inputs: bool) -> Array:
-    """x̃_i Σ_j w̃_ij R_j / z_j of one term, in new memory."""
-    net = space.network
-    with net.borrowed(node, weights=space.weights(node, term), top_diff=quotient):
-        net.run_backward(node)
-    gradient = net.diff(node.bottoms[0])
-    if term.inputs == "ones":
-        return gradient.copy()
-    changed = _changed_input(space, node, term, negative_inputs=negative_inputs)
-    return gradient * (net.data(node.bottoms[0]) if changed is None else changed.data)
+class _Gradients:
+    """Adds up Σ_j w̃_ij R_j / z_j of terms with the same inputs x̃, then multiplies each sum by its x̃."""
+
+    def __init__(self, space: Workspace, node: Node) -> None:
+        self._space = space
+        self._node = node
+        self._sums: dict[str, Array] = {}
+        self._inputs: dict[str, Term] = {}
+
+    def add(self, term: Term, quotient: Blob | None) -> None:
+        """Runs the layer backward on the quotients (in its top diff where None) with the term's weights."""
+        net, node = self._space.network, self._node
+        own = net.diff(node.bottoms[0])
+        weights = self._space.weights(node, term)
+        if not self._sums:
+            with net.borrowed(node, weights=weights, top_diff=quotient):
+                net.run_backward(node)
+            self._sums[term.inputs] = own
+        else:
+            scratch = self._space.scratch("gradient", own.shape)
+            with net.borrowed(node, weights=weights, top_diff=quotient, bottom_diff=scratch):
+                net.run_backward(node)
+            if term.inputs in self._sums:
+                kernels.add(self._sums[term.inputs], scratch.diff)
+            else:
+                self._sums[term.inputs] = scratch.diff.copy()
+        self._inputs[term.inputs] = term
+
+    def times_inputs(self, known: Known) -> Amounts:
+        """Leaves Σ x̃ · sum in the bottom diff and returns its total for each sample."""
+        net, node = self._space.network, self._node
+        result, passed = net.diff(node.bottoms[0]), np.zeros(len(net.diff(node.bottoms[0])))
+        for number, (name, gradient) in enumerate(self._sums.items()):
+            if name == "ones":
+                passed += kernels.total(gradient)
+            else:
+                changed = _changed_input(self._space, node, self._inputs[name], known)
+                factor = net.data(node.bottoms[0]) if changed is None else changed.data
+                passed += kernels.multiply(gradient, factor)
+            if number > 0:  # the first sum lies in the bottom diff itself
+                kernels.add(result, gradient)
+        return passed
 
 
-def _bias_share(space: Workspace, node: Node, term: Term, quotient: Array) -> Amounts:
+def _bias_share(space: Workspace, node: Node, term: Term, quotient_sums: Amounts) -> Amounts:
     """Σ_j b̃_j R_j / z_j, (N,)."""
     own = space.network.parameters(node)
     if len(own) < 2 or term.bias == "0":
-        return np.zeros(len(quotient))
+        return np.zeros(len(quotient_sums))
     changed = space.weights(node, term)
     bias = own[1] if changed is None else changed[1].data
-    per_unit = quotient.reshape(len(quotient), bias.size, -1).sum(axis=-1)
-    return np.asarray(per_unit.astype(np.float64) @ bias.ravel().astype(np.float64))
+    return np.asarray(quotient_sums @ bias.ravel().astype(np.float64))

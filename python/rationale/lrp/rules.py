@@ -53,6 +53,11 @@ class Fraction:
     coefficient: float
     terms: tuple[Term, ...]
 
+    @property
+    def lowering(self) -> bool:
+        """Whether the terms are exactly the contributions that lower the pre-activation."""
+        return self.terms == _NEGATIVE
+
 
 @dataclass(frozen=True)
 class Rule:
