@@ -90,9 +90,10 @@ def propagate(
     flat = seed.reshape(len(seed), -1)
     flat[rows, targets] = outputs.reshape(len(outputs), -1)[rows, targets]
     scores = flat[rows, targets].copy()
-    done = _Pass(network, start, seed, rules, names)
-    ledger = Ledger(done.entries, scores.astype(np.float64))
-    return Relevance(done.kept, ledger, scores, targets, outputs.reshape(len(outputs), -1))
+    walker = _Pass(network, rules, names)
+    walker.walk(start, seed)
+    ledger = Ledger(walker.entries, scores.astype(np.float64))
+    return Relevance(walker.kept, ledger, scores, targets, outputs.reshape(len(outputs), -1))
 
 
 def _check_targets(target: int | Sequence[int] | None, outputs: Array, start: Node) -> NDArray[np.int64]:
@@ -123,20 +124,24 @@ def _names_to_keep(network: Network, start: Node, keep: Collection[str] | None) 
 
 
 class _Pass:
-    """One walk from the score layer down to the inputs."""
+    """A walk from the score layer down to the inputs, after a forward pass."""
 
-    def __init__(self, network: Network, start: Node, seed: Array, rules: Composite, names: Mapping[str, int]) -> None:
+    def __init__(self, network: Network, rules: Composite, names: Mapping[str, int]) -> None:
         self.network = network
         self.rules = rules
         self.names = names
         self.kept: dict[str, Array] = {}
         self.entries: list[Entry] = []
         self._space = _workspace(network)
-        self._nothing = np.zeros(len(seed))
-        self._sums: dict[int, Amounts] = {start.tops[0]: total(seed)}
+        self._sums: dict[int, Amounts] = {}  # relevance that blobs hold
         self._loose: set[int] = set()  # blobs whose relevance may sit where the activation is zero
         self._nonnegative, self._finally_nonnegative = nonnegative_blobs(network)
-        with network.backward_from(start, seed) as path:
+
+    def walk(self, start: Node, seed: Array) -> None:
+        """Walks down from the output of `start`, where relevance is `seed`."""
+        self._nothing = np.zeros(len(seed))
+        self._sums[start.tops[0]] = total(seed)
+        with self.network.backward_from(start, seed) as path:
             self._lowest = _lowest_linear(path)
             for node in reversed(path):
                 self._keep(node)
@@ -164,7 +169,7 @@ class _Pass:
     def _move(self, node: Node) -> tuple[str, Passed]:
         """Moves relevance through one layer; returns the rule's name and what became of it."""
         network = self.network
-        if node.type in LINEAR:
+        if node.type in LINEAR and len(node.bottoms) == 1:
             rule = self.rules.rule_for(node.name, node.type, node.index in self._lowest)
             known = self._known(node)
             if not rule.follows_activation:

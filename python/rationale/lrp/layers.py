@@ -39,7 +39,7 @@ def pass_on(net: Network, node: Node) -> None:
 def unsupported(node: Node) -> RuleError:
     """The error for a layer that has no rule."""
     what = f"{node.type} ({_method(node).lower()})" if node.type == "Pooling" else node.type
-    if node.type in ELEMENTWISE:
+    if len(node.bottoms) > 1:
         what += f" with {len(node.bottoms)} inputs"
     return RuleError(
         f"layer {node.name!r}: there is no relevance rule for {what}; explain a layer below it (target_layer), "
