@@ -78,6 +78,52 @@ def z_plus(layer: Matrix, x: np.ndarray, relevance: np.ndarray) -> np.ndarray:
     return alpha_beta(layer, x, relevance, 1, 0)
 
 
+def gamma(layer: Matrix, x: np.ndarray, relevance: np.ndarray, g: float) -> np.ndarray:
+    """Montavon et al. 2019: w + γ w⁺; for negative outputs what lowers is strengthened instead (Andéol et al. 2021)."""
+    contributions = layer.weights * x
+    output = contributions.sum(axis=1) + layer.bias
+    result = np.zeros(len(x))
+    for chosen, keep in ((output >= 0, np.maximum), (output < 0, np.minimum)):
+        part = contributions + g * keep(contributions, 0)
+        z = part.sum(axis=1) + layer.bias + g * keep(layer.bias, 0)
+        result += (part / (z + 1e-6 * _sign(z))[:, None] * (relevance * chosen)[:, None]).sum(axis=0)
+    return result
+
+
+def excitation(layer: Matrix, x: np.ndarray, relevance: np.ndarray) -> np.ndarray:
+    """Zhang et al. 2016, eq. 5: P(i | j) ∝ the positive contributions; no bias."""
+    part = np.maximum(layer.weights * x, 0)
+    return (part / (part.sum(axis=1) + 1e-6)[:, None] * relevance[:, None]).sum(axis=0)
+
+
+def w_square(layer: Matrix, x: np.ndarray, relevance: np.ndarray) -> np.ndarray:
+    """Montavon et al. 2017: R_i = Σ_j w_ij² / Σ_i w_ij² R_j."""
+    squares = layer.weights**2
+    return (squares / (squares.sum(axis=1) + 1e-6)[:, None] * relevance[:, None]).sum(axis=0)
+
+
+def box(layer: Matrix, x: np.ndarray, relevance: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Montavon et al. 2017: R_i = Σ_j (x_i w_ij − l_i w⁺_ij − h_i w⁻_ij) / Σ_i (…) R_j."""
+    part = layer.weights * x - np.maximum(layer.weights, 0) * low - np.minimum(layer.weights, 0) * high
+    z = part.sum(axis=1)
+    return (part / (z + 1e-6 * _sign(z))[:, None] * relevance[:, None]).sum(axis=0)
+
+
+def relative_epsilon(layer: Matrix, x: np.ndarray, relevance: np.ndarray, share: float) -> np.ndarray:
+    """ε-rule with ε = share of the root mean square of the pre-activations that get relevance."""
+    z = (layer.weights @ x + layer.bias)[relevance != 0]
+    return epsilon(layer, x, relevance, share * np.sqrt(np.mean(z**2)))
+
+
+def spread_epsilon(layer: Matrix, x: np.ndarray, relevance: np.ndarray, eps: float) -> np.ndarray:
+    """Arras et al. 2017, eq. 2 with δ = 1: bias and stabiliser count as contributions of all inputs in equal parts."""
+    contributions = layer.weights * x
+    z = contributions.sum(axis=1) + layer.bias
+    extra = (layer.bias + eps * _sign(z)) / layer.connected.sum(axis=1)
+    shares = contributions + layer.connected * extra[:, None]
+    return (shares / (z + eps * _sign(z))[:, None] * relevance[:, None]).sum(axis=0)
+
+
 def flat(layer: Matrix, x: np.ndarray, relevance: np.ndarray) -> np.ndarray:
     """Evenly over the window of each output, as far as it lies inside the picture."""
     return (layer.connected / layer.connected.sum(axis=1, keepdims=True) * relevance[:, None]).sum(axis=0)

@@ -6,8 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rationale.errors import RuleError
 from rationale.lrp import Composite, propagate
-from rationale.lrp.rules import Rule, alpha_beta, epsilon, flat, lrp_0, z_plus
+from rationale.lrp.rules import (
+    Rule,
+    alpha_beta,
+    box,
+    epsilon,
+    excitation,
+    flat,
+    gamma,
+    lrp_0,
+    parse_rule,
+    w_square,
+    z_plus,
+)
 from rationale.network import Network
 from tests import networks
 from tests.lrp import reference
@@ -22,7 +35,21 @@ RULES: dict[str, tuple[Rule, Callable]] = {
     "alpha2-beta1": (alpha_beta(2, 1), lambda layer, x, r: reference.alpha_beta(layer, x, r, 2, 1)),
     "alpha1-beta0": (alpha_beta(1, 0), lambda layer, x, r: reference.alpha_beta(layer, x, r, 1, 0)),
     "alpha3-beta2": (alpha_beta(3, 2), lambda layer, x, r: reference.alpha_beta(layer, x, r, 3, 2)),
+    "gamma": (gamma(0.25), lambda layer, x, r: reference.gamma(layer, x, r, 0.25)),
+    "large gamma": (gamma(3), lambda layer, x, r: reference.gamma(layer, x, r, 3)),
+    "excitation": (excitation(), reference.excitation),
+    "w2": (w_square(), reference.w_square),
     "flat": (flat(), reference.flat),
+    "box": (box(-4, 4.5), lambda layer, x, r: reference.box(layer, x, r, np.array(-4.0), np.array(4.5))),
+    "box by channel": (
+        box((-4.0, -5.0, -4.5, -6.0), (4.0, 5.0, 6.0, 7.0)),
+        lambda layer, x, r: reference.box(layer, x, r, np.repeat([-4, -5, -4.5, -6], 42), np.repeat([4, 5, 6, 7], 42)),
+    ),
+    "relative epsilon": (epsilon(0.1, relative=True), lambda layer, x, r: reference.relative_epsilon(layer, x, r, 0.1)),
+    "epsilon, bias spread": (
+        epsilon(0.1).spreading_bias(),
+        lambda layer, x, r: reference.spread_epsilon(layer, x, r, 0.1),
+    ),
 }
 
 GEOMETRIES = {
@@ -151,5 +178,46 @@ def test_flat_reaches_units_that_are_off(tmp_path: Path) -> None:
 
 
 def test_alpha_beta_refuses_what_would_not_conserve() -> None:
-    with pytest.raises(ValueError, match="alpha − beta must be 1"):
+    with pytest.raises(RuleError, match="alpha − beta must be 1"):
         alpha_beta(2, 2)
+
+
+@pytest.mark.parametrize("name", ["epsilon(0.1)", "z+", "alpha-beta(2, 1)", "gamma(0.25)", "flat"])
+def test_a_spread_bias_conserves_exactly(name: str, tmp_path: Path) -> None:
+    body = (
+        networks.convolution("conv", "data", 4, 3) + networks.relu("relu", "conv") + networks.dense("score", "conv", 3)
+    )
+    network = networks.load(tmp_path, body, SHAPE)
+    rule = parse_rule(name).spreading_bias()
+    rules = Composite("test", {"Convolution": rule, "InnerProduct": rule})
+    found = propagate(network, networks.batch_for(network, 3), composite=rules)
+    scale = np.abs(found["data"]).sum(axis=(1, 2, 3))
+    assert (np.abs(found["data"].sum(axis=(1, 2, 3), dtype=float) - found.scores) < 1e-4 * scale).all()
+    assert all(np.all(entry.bias == 0) and np.all(entry.stabiliser == 0) for entry in found.ledger)
+    assert found.ledger.largest_residual() < 1e-3
+
+
+def test_rules_are_parsed_from_text() -> None:
+    assert parse_rule(" gamma(0.5) ") == gamma(0.5)
+    assert parse_rule("alpha-beta(2, 1)") == alpha_beta(2, 1)
+    assert parse_rule("alpha-beta(2)") == alpha_beta(2, 1)
+    assert parse_rule("box(0, 1)") == box(0, 1)
+    assert parse_rule("z+") == z_plus()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("magic", "no rule is written 'magic'"),
+        ("gamma(1", "no rule is written"),
+        ("gamma(x)", "do not fit"),
+        ("flat(1)", "do not fit"),
+        ("box(1)", "do not fit"),
+        ("box(1, 0)", "the lower below the upper"),
+        ("gamma(-1)", "at least 0"),
+        ("alpha-beta(2, 2)", "must be 1"),
+    ],
+)
+def test_mistakes_in_rules_are_named(text: str, message: str) -> None:
+    with pytest.raises(RuleError, match=message):
+        parse_rule(text)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rationale.errors import RuleError
-from rationale.lrp.composites import LINEAR, Composite, get_composite
+from rationale.lrp.composites import LINEAR, Bounds, Composite, get_composite
 from rationale.lrp.kernels import total
 from rationale.lrp.layers import is_average_pooling, pass_on, passes_on, unsupported
 from rationale.lrp.ledger import Amounts, Entry, Ledger
@@ -56,6 +56,7 @@ def propagate(
     target: int | Sequence[int] | None = None,
     *,
     composite: str | Composite = "epsilon-plus-flat",
+    bounds: Bounds | None = None,
     target_layer: str | None = None,
     keep: Collection[str] | None = None,
 ) -> Relevance:
@@ -69,6 +70,7 @@ def propagate(
         batch: float32 (N, C, H, W), already preprocessed.
         target: class to explain, one for all or one for each sample; the highest score where None.
         composite: which rule for which layer.
+        bounds: least and greatest value of the preprocessed input, numbers or one for each channel, for z^B.
         target_layer: layer of the class scores; found by itself under a Softmax or where the network has one output.
         keep: names of the layers and inputs whose relevance is returned; all where None.
 
@@ -76,7 +78,8 @@ def propagate(
         NetworkError: the batch does not fit, or a layer does not exist.
         RuleError: an unknown composite, a target that does not exist, or a layer without a rule.
     """
-    rules = get_composite(composite)
+    rules = get_composite(composite).with_bounds(bounds)
+    rules.check_fits({node.name: node.type for node in network.graph.nodes if node.type in LINEAR})
     start = network.graph.node(target_layer) if target_layer else network.graph.score_node()
     names = _names_to_keep(network, start, keep)
     network.forward(batch)
@@ -90,9 +93,11 @@ def propagate(
     flat = seed.reshape(len(seed), -1)
     flat[rows, targets] = outputs.reshape(len(outputs), -1)[rows, targets]
     scores = flat[rows, targets].copy()
+    if rules.starts_with == "one":
+        flat[rows, targets] = 1
     walker = _Pass(network, rules, names)
     walker.walk(start, seed)
-    ledger = Ledger(walker.entries, scores.astype(np.float64))
+    ledger = Ledger(walker.entries, flat[rows, targets].astype(np.float64))
     return Relevance(walker.kept, ledger, scores, targets, outputs.reshape(len(outputs), -1))
 
 

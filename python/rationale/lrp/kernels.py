@@ -24,34 +24,53 @@ class Quotient:
 
 
 def divide(
-    relevance: Array, denominator: Array, sign: int | None, epsilon: float, share: float, out: Array
+    relevance: Array,
+    denominator: Array,
+    sign: int | None,
+    epsilon: float,
+    share: float,
+    out: Array,
+    relative: bool = False,
 ) -> Quotient:
     """Writes share · R / (z + ε·sign(z)) to `out`, which may be `relevance` itself; 0/0 is 0.
 
     Args:
         relevance: (N, C, …).
-        denominator: z, of the same shape, or (1, 1, …) where it is the same for all samples and channels.
+        denominator: z, of the same shape, or (1, C, …) where it is the same for all samples.
         sign: +1 or −1 where all of z is known to have that sign or be zero; None where signs differ.
         epsilon: ε, at least 0.
         share: a factor.
         out: where the quotients go.
+        relative: ε is meant as a share of the root mean square of each sample's z, where relevance arrives.
     """
+    if len(relevance) == len(denominator) and not relative:
+        return _divide(relevance, denominator, sign, epsilon, share, out)
+    parts = []
+    for sample in range(len(relevance)):
+        one = slice(sample, sample + 1)
+        z = denominator if len(denominator) == 1 else denominator[one]
+        size = epsilon * _root_mean_square(z, relevance[one]) if relative else epsilon
+        parts.append(_divide(relevance[one], z, sign, size, share, out[one]))
+    by_channel = np.concatenate([part.by_channel for part in parts])
+    return Quotient(by_channel, np.concatenate([part.stabiliser for part in parts]))
+
+
+def _divide(
+    relevance: Array, denominator: Array, sign: int | None, epsilon: float, share: float, out: Array
+) -> Quotient:
     samples, channels = relevance.shape[:2]
-    shared = denominator.shape[:2] == (1, 1) != (samples, channels)
-    above, quotients = _rows(relevance), _rows(out)
-    below = denominator.reshape(1, -1) if shared else _rows(denominator)
+    above, below, quotients = _rows(relevance), _rows(denominator), _rows(out)
     sums = np.empty(len(above), np.float32)
     taken = np.zeros(len(above), np.float32)
     for rows in _blocks(above.shape):
-        z = below if shared else below[rows]
+        z = below[rows]
         if epsilon == 0:
-            shifted = z
-            np.divide(above[rows], z, out=quotients[rows], where=z != 0)
-            quotients[rows][np.broadcast_to(z == 0, above[rows].shape)] = 0
+            zero = z == 0
+            np.divide(above[rows], z, out=quotients[rows], where=~zero)
+            quotients[rows][zero] = 0
         else:
             shift = np.copysign(np.float32(epsilon), z) if sign is None else np.float32(sign * epsilon)
-            shifted = z + shift
-            np.divide(above[rows], shifted, out=quotients[rows])
+            np.divide(above[rows], z + shift, out=quotients[rows])
         if share != 1:
             quotients[rows] *= np.float32(share)
         sums[rows] = quotients[rows].sum(axis=1)
@@ -61,6 +80,12 @@ def divide(
     if sign is None:
         return Quotient(by_channel, taken.reshape(samples, channels).sum(axis=1, dtype=np.float64))
     return Quotient(by_channel, by_channel.sum(axis=1) * sign * epsilon)
+
+
+def _root_mean_square(z: Array, relevance: Array) -> float:
+    """Of the denominators to which relevance arrives: the same with and without a ReLU in place."""
+    met = np.broadcast_to(z, relevance.shape)[relevance != 0].astype(np.float64)
+    return float(np.sqrt(np.mean(met**2))) if met.size else 1.0
 
 
 def complement(whole: Array, part: Array, relevance: Array, out: Array) -> bool:

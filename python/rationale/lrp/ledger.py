@@ -33,12 +33,13 @@ class Entry:
 class Ledger(Sequence[Entry]):
     """Entries from the score layer down to the input.
 
+    `start` is the relevance that the pass began with, (N,): f(x) of the target, unless the composite says otherwise.
     Σ R_input = f(x) − Σ bias − Σ stabiliser, summed over the layers, up to rounding.
     """
 
-    def __init__(self, entries: Sequence[Entry], scores: Amounts) -> None:
+    def __init__(self, entries: Sequence[Entry], start: Amounts) -> None:
         self._entries = tuple(entries)
-        self.scores = scores
+        self.start = start
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -51,5 +52,5 @@ class Ledger(Sequence[Entry]):
 
     def largest_residual(self) -> float:
         """Largest |residual| of any layer, as a share of |f(x)|, over all samples."""
-        scale = np.maximum(np.abs(self.scores), np.finfo(np.float32).tiny)
+        scale = np.maximum(np.abs(self.start), np.finfo(np.float32).tiny)
         return max((float(np.max(np.abs(entry.residual) / scale)) for entry in self), default=0.0)

@@ -6,15 +6,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rationale.errors import RuleError
 from rationale.lrp import kernels
 from rationale.lrp.ledger import Amounts
-from rationale.lrp.rules import INPUTS, WEIGHTS, Fraction, Rule, Term
+from rationale.lrp.rules import INPUTS, WEIGHTS, Fraction, Rule, Term, flat
 from rationale.network import Network, Node
 from rationale.network.network import Blob, make_blob
 
 Array = NDArray[np.float32]
 
 _WHOLE = Term("x", "w", "w")
+_FLAT = flat()
+_EVEN = _FLAT.fractions[0].terms[0]
 
 
 @dataclass
@@ -22,19 +25,19 @@ class Workspace:
     """Changed weights and scratch memory of one network, kept between passes."""
 
     network: Network
-    _weights: dict[tuple[int, str, str], list[Blob]] = field(default_factory=dict)
-    _window_sizes: dict[tuple[int, tuple[int, ...]], Array] = field(default_factory=dict)
+    _weights: dict[tuple[object, ...], list[Blob]] = field(default_factory=dict)
+    _fixed: dict[tuple[object, ...], Array] = field(default_factory=dict)
     _scratch: dict[str, Any] = field(default_factory=dict)
 
-    def weights(self, node: Node, term: Term) -> list[Blob] | None:
+    def weights(self, node: Node, term: Term, rule: Rule) -> list[Blob] | None:
         """The layer's weights and bias changed as the term says; None where nothing changes."""
         if term.weights == "w" and term.bias == "w":
             return None
-        key = (node.index, term.weights, term.bias)
+        key = (node.index, term.weights, term.bias, rule.gamma)
         if key not in self._weights:
             names = (term.weights, term.bias)
             own = self.network.parameters(node)
-            self._weights[key] = [_changed(array, name) for array, name in zip(own, names, strict=False)]
+            self._weights[key] = [_changed(array, name, rule.gamma) for array, name in zip(own, names, strict=False)]
         return self._weights[key]
 
     def scratch(self, purpose: str, shape: tuple[int, ...]) -> Blob:
@@ -43,26 +46,39 @@ class Workspace:
         blob.reshape(*shape)
         return blob
 
-    def window_sizes(self, node: Node, term: Term) -> Array:
-        """How many inputs each place of the layer's output reads, (1, 1, …)."""
-        net = self.network
-        shape = net.data(node.bottoms[0]).shape
-        key = (node.index, shape[1:])
-        if key not in self._window_sizes:
-            counted = _forward(self, node, term, self._ones(shape), "output")
-            self._window_sizes[key] = counted[:1, :1].copy()
-        return self._window_sizes[key]
-
-    def _ones(self, shape: tuple[int, ...]) -> Blob:
-        blob = self.scratch("input", shape)
-        blob.data.fill(1)
-        return blob
+    def fixed_output(self, node: Node, term: Term, rule: Rule) -> Array:
+        """Σ_i x̃_i w̃_ij + b̃_j of a term whose inputs do not depend on the picture, (1, C, …); kept between passes."""
+        shape = self.network.data(node.bottoms[0]).shape
+        key = (node.index, shape[1:], term, rule.gamma, rule.bounds)
+        if key not in self._fixed:
+            blob = self.scratch("input", shape)
+            blob.data[...] = constant_input(term, rule, shape)
+            self._fixed[key] = forward(self, node, term, rule, blob, "output")[:1].copy()
+        return self._fixed[key]
 
 
-def _changed(array: Array, name: str) -> Blob:
-    change = WEIGHTS[name]
+def constant_input(term: Term, rule: Rule, shape: tuple[int, ...]) -> Array:
+    """The inputs "ones", "low" and "high" as an array that broadcasts to (N, C, …).
+
+    Raises:
+        RuleError: the rule's bounds are for another number of channels.
+    """
+    if term.inputs == "ones" or rule.bounds is None:
+        return np.ones((1,) * len(shape), np.float32)
+    values = np.array(rule.bounds[term.inputs == "high"], np.float32)
+    if len(values) not in (1, shape[1]):
+        raise RuleError(f"rule {rule.name}: bounds for {len(values)} channels, but the layer reads {shape[1]}")
+    return values.reshape(1, -1, *(1,) * (len(shape) - 2))
+
+
+def is_constant(term: Term) -> bool:
+    """Whether the term's inputs do not depend on the picture."""
+    return term.inputs in ("ones", "low", "high")
+
+
+def _changed(array: Array, name: str, gamma: float) -> Blob:
     blob = make_blob(array.shape)
-    blob.data[...] = array if change is None else change(array)
+    blob.data[...] = WEIGHTS[name](array, gamma)
     return blob
 
 
@@ -100,49 +116,88 @@ def propagate_linear(space: Workspace, node: Node, rule: Rule, known: Known) -> 
     net = space.network
     relevance = net.diff(node.tops[0])
     bias, stabiliser = np.zeros(len(relevance)), np.zeros(len(relevance))
-    gradients = _Gradients(space, node)
+    gradients = _Gradients(space, node, rule)
+    spread = np.zeros_like(relevance) if rule.spread_bias else None
+    fractions = [each for each in rule.fractions if not (each.where == "z<0" and _is_rectified(known))]
     raising: Array | None = None
-    for number, fraction in enumerate(rule.fractions):
+    for number, fraction in enumerate(fractions):
         terms = [term for term in fraction.terms if term.inputs != "x-" or not known.input_nonnegative]
-        denominator, sign = _denominator(space, node, fraction, terms, known, raising)
+        given = relevance if fraction.where is None or _is_rectified(known) else _where(space, node, fraction, known)
+        denominator, sign = _denominator(space, node, rule, fraction, terms, known, raising)
         raising = denominator
-        last = number + 1 == len(rule.fractions)
-        quotient = net.diff(node.tops[0]) if last else space.scratch("quotient", relevance.shape).diff
-        sums = kernels.divide(relevance, denominator, sign, rule.stabiliser, fraction.coefficient, quotient)
-        stabiliser += sums.stabiliser
+        in_place = number + 1 == len(fractions) and spread is None
+        quotient = None if in_place else space.scratch("quotient", relevance.shape)
+        out = relevance if quotient is None else quotient.diff
+        sums = kernels.divide(given, denominator, sign, rule.stabiliser, fraction.coefficient, out, rule.relative)
         for term in terms:
-            bias += _bias_share(space, node, term, sums.by_channel)
-            gradients.add(term, None if last else space.scratch("quotient", relevance.shape))
-    return Passed(gradients.times_inputs(known), bias, stabiliser)
+            bias += _bias_share(space, node, term, rule, sums.by_channel)
+            gradients.add(term, quotient)
+        stabiliser += sums.stabiliser
+        if spread is not None:
+            spread += fraction.coefficient * given - out * (denominator - _bias_of(space, node, terms, rule))
+    passed = gradients.times_inputs(known)
+    if spread is None:
+        return Passed(passed, bias, stabiliser)
+    passed += _spread_evenly(space, node, spread)
+    return Passed(passed, np.zeros_like(bias), np.zeros_like(bias))
+
+
+def _is_rectified(known: Known) -> bool:
+    """Whether relevance sits only where the stored pre-activation is positive."""
+    return known.output_nonnegative and known.output_stored
+
+
+def _where(space: Workspace, node: Node, fraction: Fraction, known: Known) -> Array:
+    """The relevance of outputs with the sign that the fraction asks for, in scratch memory."""
+    net = space.network
+    relevance = net.diff(node.tops[0])
+    plain = net.data(node.tops[0]) if known.output_stored else forward(space, node, _WHOLE, None, None, "output")
+    chosen = space.scratch("chosen", relevance.shape).data
+    np.multiply(relevance, plain >= 0 if fraction.where == "z>0" else plain < 0, out=chosen)
+    return np.asarray(chosen)
 
 
 def _denominator(
-    space: Workspace, node: Node, fraction: Fraction, terms: list[Term], known: Known, raising: Array | None
+    space: Workspace,
+    node: Node,
+    rule: Rule,
+    fraction: Fraction,
+    terms: list[Term],
+    known: Known,
+    raising: Array | None,
 ) -> tuple[Array, int | None]:
     """z of a fraction and its sign, if all of it has the same. `raising` is z of the fraction before."""
     net = space.network
     if fraction.terms == (_WHOLE,):
         if known.output_stored:
             return net.data(node.tops[0]), 1 if known.output_nonnegative else None
-        return _forward(space, node, _WHOLE, None, "output"), None
-    if fraction.terms[0].inputs == "ones":
-        return space.window_sizes(node, fraction.terms[0]), 1
+        return forward(space, node, _WHOLE, rule, None, "output"), None
+    if all(is_constant(term) for term in terms):
+        return space.fixed_output(node, terms[0], rule), 1
     if fraction.lowering and raising is not None and known.output_stored:
         lowering = space.scratch("lowering", raising.shape).data
         if kernels.complement(net.data(node.tops[0]), raising, net.diff(node.tops[0]), lowering):
             return lowering, -1
-    purpose = "lowering" if fraction.lowering else "output"
-    z = _forward(space, node, terms[0], _changed_input(space, node, terms[0], known), purpose)
-    for term in terms[1:]:
-        kernels.add(z, _forward(space, node, term, _changed_input(space, node, term, known), "more output"))
-    return z, -1 if fraction.lowering else 1
+    constants = [space.fixed_output(node, term, rule) * term.sign for term in terms if is_constant(term)]
+    varying = [term for term in terms if not is_constant(term)]
+    z = _forward(space, node, varying[0], rule, known, "lowering" if fraction.lowering else "output")
+    for term in varying[1:]:
+        kernels.add(z, _forward(space, node, term, rule, known, "more output"))
+    for constant in constants:
+        z += constant
+    return z, None if constants or fraction.where else -1 if fraction.lowering else 1
 
 
-def _forward(space: Workspace, node: Node, term: Term, inputs: Blob | None, purpose: str) -> Array:
-    """Σ_i x̃_i w̃_ij + b̃_j, in scratch memory."""
+def _forward(space: Workspace, node: Node, term: Term, rule: Rule, known: Known, purpose: str) -> Array:
+    return forward(space, node, term, rule, _changed_input(space, node, term, known), purpose)
+
+
+def forward(space: Workspace, node: Node, term: Term, rule: Rule | None, inputs: Blob | None, purpose: str) -> Array:
+    """Σ_i x̃_i w̃_ij + b̃_j, in scratch memory; `rule` may be None for the term that changes nothing."""
     net = space.network
     top = space.scratch(purpose, net.data(node.tops[0]).shape)
-    with net.borrowed(node, weights=space.weights(node, term), bottom=inputs, top=top):
+    weights = None if rule is None else space.weights(node, term, rule)
+    with net.borrowed(node, weights=weights, bottom=inputs, top=top):
         net.run_forward(node)
     data: Array = top.data
     return data
@@ -162,17 +217,18 @@ def _changed_input(space: Workspace, node: Node, term: Term, known: Known) -> Bl
 class _Gradients:
     """Adds up Σ_j w̃_ij R_j / z_j of terms with the same inputs x̃, then multiplies each sum by its x̃."""
 
-    def __init__(self, space: Workspace, node: Node) -> None:
+    def __init__(self, space: Workspace, node: Node, rule: Rule) -> None:
         self._space = space
         self._node = node
+        self._rule = rule
         self._sums: dict[str, Array] = {}
-        self._inputs: dict[str, Term] = {}
+        self._terms: dict[str, Term] = {}
 
     def add(self, term: Term, quotient: Blob | None) -> None:
         """Runs the layer backward on the quotients (in its top diff where None) with the term's weights."""
         net, node = self._space.network, self._node
         own = net.diff(node.bottoms[0])
-        weights = self._space.weights(node, term)
+        weights = self._space.weights(node, term, self._rule)
         if not self._sums:
             with net.borrowed(node, weights=weights, top_diff=quotient):
                 net.run_backward(node)
@@ -185,29 +241,56 @@ class _Gradients:
                 kernels.add(self._sums[term.inputs], scratch.diff)
             else:
                 self._sums[term.inputs] = scratch.diff.copy()
-        self._inputs[term.inputs] = term
+        self._terms[term.inputs] = term
 
     def times_inputs(self, known: Known) -> Amounts:
-        """Leaves Σ x̃ · sum in the bottom diff and returns its total for each sample."""
+        """Leaves Σ sign · x̃ · sum in the bottom diff and returns its total for each sample."""
         net, node = self._space.network, self._node
-        result, passed = net.diff(node.bottoms[0]), np.zeros(len(net.diff(node.bottoms[0])))
+        result = net.diff(node.bottoms[0])
+        passed = np.zeros(len(result))
         for number, (name, gradient) in enumerate(self._sums.items()):
-            if name == "ones":
-                passed += kernels.total(gradient)
-            else:
-                changed = _changed_input(self._space, node, self._inputs[name], known)
-                factor = net.data(node.bottoms[0]) if changed is None else changed.data
-                passed += kernels.multiply(gradient, factor)
+            passed += self._multiply(gradient, self._terms[name], known)
             if number > 0:  # the first sum lies in the bottom diff itself
                 kernels.add(result, gradient)
         return passed
 
+    def _multiply(self, gradient: Array, term: Term, known: Known) -> Amounts:
+        if term.inputs == "ones":
+            return kernels.total(gradient)
+        if is_constant(term):
+            gradient *= term.sign * constant_input(term, self._rule, gradient.shape)
+            return kernels.total(gradient)
+        changed = _changed_input(self._space, self._node, term, known)
+        own = self._space.network.data(self._node.bottoms[0])
+        return kernels.multiply(gradient, own if changed is None else changed.data)
 
-def _bias_share(space: Workspace, node: Node, term: Term, quotient_sums: Amounts) -> Amounts:
-    """Σ_j b̃_j R_j / z_j, (N,)."""
+
+def _bias_of(space: Workspace, node: Node, terms: list[Term], rule: Rule) -> Array:
+    """Σ_terms sign · b̃, (1, C, …)."""
     own = space.network.parameters(node)
-    if len(own) < 2 or term.bias == "0":
-        return np.zeros(len(quotient_sums))
-    changed = space.weights(node, term)
-    bias = own[1] if changed is None else changed[1].data
-    return np.asarray(quotient_sums @ bias.ravel().astype(np.float64))
+    dimensions = space.network.data(node.tops[0]).ndim
+    total_bias = np.zeros((1, 1, *(1,) * (dimensions - 2)), np.float32)
+    for term in terms:
+        if len(own) > 1 and term.bias != "0":
+            changed = space.weights(node, term, rule)
+            bias = own[1] if changed is None else changed[1].data
+            total_bias = total_bias + term.sign * bias.reshape(1, -1, *(1,) * (dimensions - 2))
+    return total_bias
+
+
+def _bias_share(space: Workspace, node: Node, term: Term, rule: Rule, quotient_sums: Amounts) -> Amounts:
+    """Σ_j b̃_j R_j / z_j, (N,)."""
+    bias = _bias_of(space, node, [term], rule).ravel().astype(np.float64)
+    return np.asarray(quotient_sums @ np.broadcast_to(bias, quotient_sums.shape[1:]))
+
+
+def _spread_evenly(space: Workspace, node: Node, absorbed: Array) -> Amounts:
+    """Adds what each output absorbed to its inputs in equal parts; returns the sum added, (N,)."""
+    net = space.network
+    quotient = space.scratch("quotient", absorbed.shape)
+    np.divide(absorbed, space.fixed_output(node, _EVEN, _FLAT), out=quotient.diff)
+    gradient = space.scratch("gradient", net.diff(node.bottoms[0]).shape)
+    with net.borrowed(node, weights=space.weights(node, _EVEN, _FLAT), top_diff=quotient, bottom_diff=gradient):
+        net.run_backward(node)
+    kernels.add(net.diff(node.bottoms[0]), gradient.diff)
+    return kernels.total(gradient.diff)

@@ -2,38 +2,46 @@
 
 A rule is a sum of fractions; a fraction redistributes a share of the relevance in proportion to its terms:
 
-    R_i = Σ_fractions  coefficient · Σ_terms  x̃_i · Σ_j w̃_ij · R_j / (z_j + ε·sign(z_j)),
-    z_j = Σ_terms ( Σ_i x̃_i w̃_ij + b̃_j ),      sign(0) = +1,
+    R_i = Σ_fractions  coefficient · Σ_terms  sign · x̃_i · Σ_j w̃_ij · R_j / (z_j + ε·sign(z_j)),
+    z_j = Σ_terms sign · ( Σ_i x̃_i w̃_ij + b̃_j ),      sign(0) = +1,
 
-where x̃, w̃ and b̃ are the layer's input, weights and bias, changed as the term says (`INPUTS`, `WEIGHTS`). One pass
-(`rationale.lrp.linear`) serves every rule; a new rule is one entry here.
+where x̃, w̃ and b̃ are the layer's input, weights and bias, changed as the term says (`INPUTS`, `WEIGHTS`). One
+pass (`rationale.lrp.linear`) serves every rule; a new rule is one entry here.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rationale.errors import RuleError
 
 Array = NDArray[np.float32]
 
 STABILISER = 1e-6
 
-# How a term changes the layer's input x. None: the input as it is; "ones" ignores the activation.
+# How a term changes the layer's input x. None: the input as it is; "ones" ignores the activation; "low" and "high" are
+# the least and greatest value that an input can take (Rule.bounds).
 INPUTS: dict[str, Callable[[Array], Array] | None] = {
     "x": None,
     "x+": lambda x: np.maximum(x, 0),
     "x-": lambda x: np.minimum(x, 0),
     "ones": np.ones_like,
+    "low": np.ones_like,
+    "high": np.ones_like,
 }
 
-# How a term changes weights or bias.
-WEIGHTS: dict[str, Callable[[Array], Array] | None] = {
-    "w": None,
-    "w+": lambda w: np.maximum(w, 0),
-    "w-": lambda w: np.minimum(w, 0),
-    "ones": np.ones_like,
-    "0": np.zeros_like,
+# How a term changes weights or bias; γ is the rule's.
+WEIGHTS: dict[str, Callable[[Array, float], Array]] = {
+    "w": lambda w, gamma: w,
+    "w+": lambda w, gamma: np.maximum(w, 0),
+    "w-": lambda w, gamma: np.minimum(w, 0),
+    "w+γw+": lambda w, gamma: w + np.float32(gamma) * np.maximum(w, 0),
+    "w+γw-": lambda w, gamma: w + np.float32(gamma) * np.minimum(w, 0),
+    "w²": lambda w, gamma: w * w,
+    "ones": lambda w, gamma: np.ones_like(w),
+    "0": lambda w, gamma: np.zeros_like(w),
 }
 
 
@@ -44,14 +52,19 @@ class Term:
     inputs: str
     weights: str
     bias: str
+    sign: int = 1
 
 
 @dataclass(frozen=True)
 class Fraction:
-    """Terms that share a denominator, and the share of the relevance that they redistribute."""
+    """Terms that share a denominator, and the share of the relevance that they redistribute.
+
+    `where` limits a fraction to the outputs whose pre-activation Σ w x + b is positive ("z>0") or negative ("z<0").
+    """
 
     coefficient: float
     terms: tuple[Term, ...]
+    where: str | None = None
 
     @property
     def lowering(self) -> bool:
@@ -61,16 +74,39 @@ class Fraction:
 
 @dataclass(frozen=True)
 class Rule:
-    """A relevance rule. `stabiliser` is ε, in units of the layer's pre-activation."""
+    """A relevance rule.
+
+    Attributes:
+        name: as reports and settings show it.
+        fractions: what it redistributes, and how.
+        stabiliser: ε, in units of the layer's pre-activation.
+        relative: ε is a share of the root mean square of the sample's denominators to which relevance arrives.
+        gamma: γ, for the weights that name it.
+        bounds: least and greatest value of an input, for the inputs "low" and "high": numbers, or one for each channel.
+        spread_bias: what biases and stabiliser would absorb is handed evenly to the inputs of the output concerned.
+    """
 
     name: str
     fractions: tuple[Fraction, ...]
     stabiliser: float = STABILISER
+    relative: bool = False
+    gamma: float = 0.0
+    bounds: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    spread_bias: bool = False
 
     @property
     def follows_activation(self) -> bool:
         """Whether an input of zero gets no relevance."""
-        return all(term.inputs != "ones" for fraction in self.fractions for term in fraction.terms)
+        only_x = all(term.inputs in ("x", "x+", "x-") for fraction in self.fractions for term in fraction.terms)
+        return only_x and not self.spread_bias
+
+    def stabilised(self, epsilon: float, *, relative: bool = False) -> "Rule":
+        """The rule with another ε."""
+        return replace(self, stabiliser=epsilon, relative=relative)
+
+    def spreading_bias(self) -> "Rule":
+        """The rule with what biases and stabiliser absorb handed to the inputs, so that relevance is conserved."""
+        return replace(self, name=f"{self.name}, bias spread", spread_bias=True)
 
 
 _PLAIN = Term("x", "w", "w")
@@ -83,29 +119,104 @@ def lrp_0() -> Rule:
     return Rule("0", (Fraction(1.0, (_PLAIN,)),), stabiliser=0.0)
 
 
-def epsilon(epsilon: float = STABILISER) -> Rule:
+def epsilon(epsilon: float = STABILISER, *, relative: bool = False) -> Rule:
     """LRP-ε: LRP-0 with ε·sign(z) added to the denominator (Bach et al. 2015, eq. 58)."""
-    return Rule(f"epsilon({epsilon:g})", (Fraction(1.0, (_PLAIN,)),), stabiliser=epsilon)
+    unit = " of the layer's scale" if relative else ""
+    return Rule(f"epsilon({epsilon:g}{unit})", (Fraction(1.0, (_PLAIN,)),), stabiliser=epsilon, relative=relative)
+
+
+def gamma(gamma: float = 0.25) -> Rule:
+    """LRP-γ: raising weights count 1 + γ times (Montavon et al. 2019, LRP-γ).
+
+    For outputs below zero, and inputs below zero, it is mirrored, so that what favours the sign of the output is
+    strengthened (as in Andéol et al. 2021).
+
+    Raises:
+        RuleError: γ is negative.
+    """
+    if gamma < 0:
+        raise RuleError(f"gamma must be at least 0, not {gamma:g}")
+    raising = (Term("x+", "w+γw+", "w+γw+"), Term("x-", "w+γw-", "0"))
+    lowering = (Term("x+", "w+γw-", "w+γw-"), Term("x-", "w+γw+", "0"))
+    fractions = (Fraction(1.0, raising, "z>0"), Fraction(1.0, lowering, "z<0"))
+    return Rule(f"gamma({gamma:g})", fractions, gamma=gamma)
 
 
 def z_plus() -> Rule:
-    """z⁺: only contributions that raise the pre-activation count (Montavon et al. 2017, the
-    z⁺-rule; here for signed inputs too)."""
+    """z⁺: only contributions that raise the pre-activation count (Montavon et al. 2017, the z⁺-rule).
+
+    Here for signed inputs too.
+    """
     return Rule("z+", (Fraction(1.0, _POSITIVE),))
 
 
-def alpha_beta(alpha: float = 2.0, beta: float = 1.0) -> Rule:
+def alpha_beta(alpha: float = 2.0, beta: float | None = None) -> Rule:
     """LRP-αβ: raising contributions get α, lowering ones −β of the relevance (Bach et al. 2015, eq. 60).
 
     Raises:
-        ValueError: α − β is not 1, so that relevance would not be conserved.
+        RuleError: α − β is not 1, so that relevance would not be conserved.
     """
+    beta = alpha - 1 if beta is None else beta
     if abs(alpha - beta - 1) > 1e-9 or beta < 0:
-        raise ValueError(f"alpha − beta must be 1 and beta at least 0, not {alpha:g} and {beta:g}")
+        raise RuleError(f"alpha − beta must be 1 and beta at least 0, not {alpha:g} and {beta:g}")
     fractions = [Fraction(alpha, _POSITIVE)] + [Fraction(-beta, _NEGATIVE)] * (beta > 0)
     return Rule(f"alpha-beta({alpha:g}, {beta:g})", tuple(fractions))
+
+
+def excitation() -> Rule:
+    """Excitation backprop: z⁺ without the bias, so that all is passed on (Zhang et al. 2016, eq. 5)."""
+    terms = (Term("x+", "w+", "0"), Term("x-", "w-", "0"))
+    return Rule("excitation", (Fraction(1.0, terms),))
+
+
+def w_square() -> Rule:
+    """w²: in proportion to the squared weights, whatever the inputs hold (Montavon et al. 2017, the w²-rule)."""
+    return Rule("w2", (Fraction(1.0, (Term("ones", "w²", "0"),)),))
 
 
 def flat() -> Rule:
     """Flat: evenly over all inputs of a unit, whatever they hold (Lapuschkin et al. 2019)."""
     return Rule("flat", (Fraction(1.0, (Term("ones", "ones", "0"),)),))
+
+
+def box(low: float | tuple[float, ...], high: float | tuple[float, ...]) -> Rule:
+    """z^B: for pixels between `low` and `high`, numbers or one for each channel (Montavon et al. 2017, the z^B-rule).
+
+    Raises:
+        RuleError: a bound is not finite, or a lower bound is not below its upper one.
+    """
+    lows, highs = (tuple(np.atleast_1d(bound).astype(float).tolist()) for bound in (low, high))
+    if len(lows) != len(highs) or not np.isfinite([*lows, *highs]).all() or np.any(np.array(lows) >= np.array(highs)):
+        raise RuleError(f"the bounds of an input must be finite and the lower below the upper, not {low} and {high}")
+    terms = (Term("x", "w", "0"), Term("low", "w+", "0", -1), Term("high", "w-", "0", -1))
+    return Rule("box", (Fraction(1.0, terms),), bounds=(lows, highs))
+
+
+# Rules by the name that model.toml and the command line know, e.g. "gamma(0.25)".
+RULES: dict[str, Callable[..., Rule]] = {
+    "0": lrp_0,
+    "epsilon": epsilon,
+    "gamma": gamma,
+    "z+": z_plus,
+    "alpha-beta": alpha_beta,
+    "excitation": excitation,
+    "w2": w_square,
+    "flat": flat,
+    "box": box,
+}
+
+
+def parse_rule(text: str) -> Rule:
+    """A rule written as its name, or its name with numbers: "flat", "epsilon(0.01)", "alpha-beta(2, 1)".
+
+    Raises:
+        RuleError: no rule has that name, or the numbers do not fit it.
+    """
+    name, bracket, rest = text.strip().partition("(")
+    if name.strip() not in RULES or (bracket and not rest.endswith(")")):
+        raise RuleError(f"no rule is written {text!r}; there are {', '.join(RULES)}, with numbers as in epsilon(0.01)")
+    try:
+        numbers = [float(number) for number in rest.removesuffix(")").split(",") if number.strip()]
+        return RULES[name.strip()](*numbers)
+    except (TypeError, ValueError) as error:
+        raise RuleError(f"the numbers of {text!r} do not fit the rule: {error}") from error
