@@ -42,6 +42,63 @@ NETWORKS = {
         + networks.layer("elu", "ELU", "conv", "conv")
         + networks.dense("score", "conv", 3)
     ),
+    "residual with BatchNorm": (
+        networks.convolution("stem", "data", 4, 3, "pad: 1 bias_term: false")
+        + networks.layer("norm1", "BatchNorm", "stem", "stem")
+        + networks.layer(
+            "scale1", "Scale", "stem", "stem", "scale_param { bias_term: true bias_filler { value: 0.1 } }"
+        )
+        + networks.relu("relu1", "stem")
+        + networks.convolution("inner", "stem", 4, 3, "pad: 1")
+        + networks.layer("norm2", "BatchNorm", "inner")
+        + networks.layer("sum", "Eltwise", "stem norm2", more="eltwise_param { coeff: 1 coeff: 0.5 }")
+        + networks.relu("relu2", "sum")
+        + networks.layer("pool", "Pooling", "sum", more="pooling_param { pool: AVE global_pooling: true }")
+        + networks.dense("score", "pool", 3)
+    ),
+    "groups and LRN": (
+        networks.convolution("conv1", "data", 4, 3, "stride: 1")
+        + networks.relu("relu1", "conv1")
+        + networks.layer("norm1", "LRN", "conv1", more="lrn_param { local_size: 3 alpha: 0.1 }")
+        + networks.convolution("conv2", "norm1", 6, 3, "group: 2 pad: 2 dilation: 2")
+        + networks.relu("relu2", "conv2")
+        + networks.dense("score", "conv2", 3)
+    ),
+    "joins": (
+        networks.convolution("a", "data", 4, 3)
+        + networks.convolution("b", "data", 4, 3)
+        + networks.layer("sigmoid", "Sigmoid", "b")
+        + networks.layer("gated", "Eltwise", "a sigmoid", more="eltwise_param { operation: PROD }")
+        + networks.layer("largest", "Eltwise", "a b", more="eltwise_param { operation: MAX }")
+        + networks.layer("sum", "Eltwise", "gated largest b", more="eltwise_param { coeff: 1 coeff: -2 coeff: 0.5 }")
+        + networks.dense("score", "sum", 3)
+    ),
+    "deconvolution and slices": (
+        networks.layer(
+            "up",
+            "Deconvolution",
+            "data",
+            more="convolution_param { num_output: 4 kernel_size: 3 stride: 2 group: 1 "
+            'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "gaussian" std: 0.3 } }',
+        )
+        + networks.relu("relu1", "up")
+        + 'layer { name: "cut" type: "Slice" bottom: "up" top: "low" top: "high" slice_param { slice_point: 1 } }\n'
+        + networks.convolution("left", "low", 2, 3)
+        + networks.convolution("right", "high", 2, 3)
+        + networks.layer("both", "Concat", "left right")
+        + networks.dense("score", "both", 3)
+    ),
+    "shared weights": (
+        networks.convolution("first", "data", 3, 3, "pad: 1").replace(
+            "convolution_param", 'param { name: "w" } param { name: "b" } convolution_param'
+        )
+        + networks.relu("relu1", "first")
+        + networks.convolution("second", "first", 3, 3, "pad: 1").replace(
+            "convolution_param", 'param { name: "w" } param { name: "b" } convolution_param'
+        )
+        + networks.relu("relu2", "second")
+        + networks.dense("score", "second", 3)
+    ),
     "a convolution at the top": (
         networks.convolution("conv", "data", 6, 3)
         + networks.relu("relu", "conv")

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from rationale.errors import RuleError
 from rationale.lrp.composites import LINEAR, Bounds, Composite, get_composite
+from rationale.lrp.joins import propagate_product, propagate_sum
 from rationale.lrp.kernels import total
-from rationale.lrp.layers import is_average_pooling, pass_on, passes_on, unsupported
+from rationale.lrp.layers import is_average_pooling, is_product, is_sum, pass_on, passes_on, unsupported
 from rationale.lrp.ledger import Amounts, Entry, Ledger
 from rationale.lrp.linear import Known, Passed, Workspace, propagate_linear
 from rationale.lrp.pooling import propagate_average
@@ -188,17 +189,25 @@ class _Pass:
             return "pass", Passed(on, self._nothing, self._nothing)
         if is_average_pooling(node):
             return "epsilon", propagate_average(self._space, node, STABILISER)
+        if is_sum(node):
+            return "epsilon", propagate_sum(self._space, node, STABILISER, stored=self._is_stored(node))
+        if is_product(node):
+            return "equal shares", propagate_product(self._space, node)
         raise unsupported(node)
 
     def _known(self, node: Node) -> Known:
         (bottom,), (top,) = node.bottoms, node.tops
-        later = self.network.graph.nodes[node.index + 1 :]
-        overwritten = any(other.in_place and other.bottoms == node.tops for other in later)
         return Known(
             input_nonnegative=bottom in self._nonnegative[node.index],
             output_nonnegative=top in self._finally_nonnegative,
-            output_stored=not (overwritten and top in self._loose),
+            output_stored=self._is_stored(node),
         )
+
+    def _is_stored(self, node: Node) -> bool:
+        """Whether the top blob holds the layer's own output wherever relevance may be."""
+        later = self.network.graph.nodes[node.index + 1 :]
+        overwritten = any(other.in_place and other.bottoms == node.tops for other in later)
+        return not (overwritten and node.tops[0] in self._loose)
 
 
 def _lowest_linear(path: list[Node]) -> set[int]:

@@ -4,9 +4,11 @@ from rationale.errors import RuleError
 from rationale.network import Network, Node
 
 # One input value belongs to one output value: it takes all of its relevance, whatever the function is. This covers
-# activations, and Scale or Power layers that bring pixels into the range that a network was trained on.
+# activations, Scale or Power layers that bring pixels into the range that a network was trained on, BatchNorm that no
+# layer before could absorb, and LRN, whose neighbours only set the factor by which a value is multiplied.
 ELEMENTWISE = frozenset(
-    {"ReLU", "PReLU", "ELU", "Sigmoid", "TanH", "Swish", "Clip", "AbsVal", "BNLL", "Dropout", "Power", "Scale", "Bias"}
+    {"ReLU", "PReLU", "ELU", "Sigmoid", "TanH", "Swish", "Clip", "AbsVal", "BNLL", "Exp", "Log", "Dropout"}
+    | {"Power", "Scale", "Bias", "BatchNorm", "LRN"}
 )
 
 # These copy values or pick one of them; Caffe's own backward pass leads relevance the same way, and adds it up where
@@ -18,12 +20,22 @@ def passes_on(node: Node) -> bool:
     """Whether relevance goes through the layer unchanged in sum, without a rule."""
     if node.type in ELEMENTWISE:
         return len(node.bottoms) == 1
-    return node.type in ROUTING or (node.type == "Pooling" and _method(node) == "MAX")
+    return node.type in ROUTING or _operation(node) in ("MAX pooling", "MAX of several")
 
 
 def is_average_pooling(node: Node) -> bool:
     """Whether the layer is linear without weights of its own."""
-    return node.type == "Pooling" and _method(node) == "AVE"
+    return _operation(node) == "AVE pooling"
+
+
+def is_sum(node: Node) -> bool:
+    """Whether the layer adds its inputs, with coefficients."""
+    return _operation(node) == "SUM of several"
+
+
+def is_product(node: Node) -> bool:
+    """Whether the layer multiplies its inputs."""
+    return _operation(node) == "PROD of several"
 
 
 def pass_on(net: Network, node: Node) -> None:
@@ -33,12 +45,12 @@ def pass_on(net: Network, node: Node) -> None:
     if node.type in ELEMENTWISE:
         net.diff(node.bottoms[0])[...] = net.diff(node.tops[0])
     else:
-        net.run_backward(node)  # max pooling: the winner of each window takes all
+        net.run_backward(node)  # max: the winner of each window, or of several inputs, takes all
 
 
 def unsupported(node: Node) -> RuleError:
     """The error for a layer that has no rule."""
-    what = f"{node.type} ({_method(node).lower()})" if node.type == "Pooling" else node.type
+    what = f"{node.type} ({_operation(node)})" if node.type == "Pooling" else node.type
     if len(node.bottoms) > 1:
         what += f" with {len(node.bottoms)} inputs"
     return RuleError(
@@ -47,6 +59,12 @@ def unsupported(node: Node) -> RuleError:
     )
 
 
-def _method(node: Node) -> str:
-    parameter = node.parameter.pooling_param  # type: ignore[union-attr]
-    return str(parameter.PoolMethod.Name(parameter.pool))
+def _operation(node: Node) -> str | None:
+    """What a Pooling or Eltwise layer does with its window or its inputs."""
+    if node.parameter is None or node.type not in ("Pooling", "Eltwise"):
+        return None
+    if node.type == "Pooling":
+        parameter = node.parameter.pooling_param
+        return f"{parameter.PoolMethod.Name(parameter.pool)} pooling"
+    parameter = node.parameter.eltwise_param
+    return f"{parameter.EltwiseOp.Name(parameter.operation)} of several"

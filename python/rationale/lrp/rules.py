@@ -33,7 +33,7 @@ INPUTS: dict[str, Callable[[Array], Array] | None] = {
 }
 
 # How a term changes weights or bias; γ is the rule's.
-WEIGHTS: dict[str, Callable[[Array, float], Array]] = {
+WEIGHTS: dict[str, Callable[[Array, float], NDArray[np.floating]]] = {
     "w": lambda w, gamma: w,
     "w+": lambda w, gamma: np.maximum(w, 0),
     "w-": lambda w, gamma: np.minimum(w, 0),

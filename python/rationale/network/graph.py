@@ -1,7 +1,7 @@
 """The layers of a running network in order, with the blobs that join them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -31,10 +31,14 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """All layers of a network, bottom to top, and the names of its blobs."""
+    """All layers of a network, bottom to top, and the names of its blobs.
+
+    `aliases` lead from layers that were folded into another to that layer.
+    """
 
     nodes: tuple[Node, ...]
     blob_names: tuple[str, ...]
+    aliases: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def _by_name(self) -> dict[str, Node]:
@@ -46,6 +50,7 @@ class Graph:
         Raises:
             NetworkError: no such layer.
         """
+        name = self.aliases.get(name, name)
         if name not in self._by_name:
             raise NetworkError(f"no layer is named {name!r}; there are {', '.join(self.layer_names)}")
         return self._by_name[name]
@@ -61,6 +66,7 @@ class Graph:
         Raises:
             NetworkError: neither exists.
         """
+        name = self.aliases.get(name, name)
         if name in self._by_name and self._by_name[name].tops:
             return self._by_name[name].tops[0]
         if name in self.blob_names:

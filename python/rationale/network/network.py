@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rationale.errors import NetworkError
 from rationale.network import device
 from rationale.network.check import check_network
+from rationale.network.fold import Fold, find_folds, folded_definition, folded_weights
 from rationale.network.graph import Graph, Node, read_graph
 from rationale.network.prototxt import NetParameter, read_network, to_text
 from rationale.network.pycaffe import caffe_errors, pycaffe
@@ -63,7 +64,12 @@ class Network:
         net = _build(definition, str(prototxt))
         if weights is not None:
             load_weights(net, weights)
-        return cls(definition, net, str(prototxt), gpu)
+        folds = find_folds(definition)
+        if folds:
+            definition, net = _fold(definition, net, folds, str(prototxt))
+        network = cls(definition, net, str(prototxt), gpu)
+        network.graph.aliases.update({layer.name: fold.linear.name for fold in folds for layer in fold.absorbed})
+        return network
 
     # ---- shapes and names --------------------------------------------------------------------------------------------
 
@@ -271,6 +277,20 @@ def _build(definition: NetParameter, name: str) -> Any:
         path.write_text(to_text(definition), encoding="utf-8")
         with caffe_errors(name):
             return caffe.Net(str(path), caffe.TEST)
+
+
+def _fold(definition: NetParameter, net: Any, folds: list[Fold], name: str) -> tuple[NetParameter, Any]:
+    """A network that computes the same without the BatchNorm and Scale layers that can be folded."""
+    weights = {
+        layer: [blob.data for blob in each.blobs] for layer, each in zip(net._layer_names, net.layers, strict=True)
+    }
+    folded = folded_definition(definition, folds)
+    smaller = _build(folded, name)
+    weights |= dict(folded_weights(weights, folds))
+    for layer, each in zip(smaller._layer_names, smaller.layers, strict=True):
+        for blob, values in zip(each.blobs, weights.get(layer, []), strict=False):
+            blob.data[...] = values
+    return folded, smaller
 
 
 def _shape_text(shape: tuple[int, ...], full: bool = False) -> str:

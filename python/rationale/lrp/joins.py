@@ -1,0 +1,42 @@
+"""Relevance through layers that join several inputs place by place: sums and products."""
+
+import numpy as np
+
+from rationale.lrp import kernels
+from rationale.lrp.linear import Passed, Workspace
+from rationale.network import Node
+
+
+def propagate_sum(space: Workspace, node: Node, stabiliser: float, *, stored: bool) -> Passed:
+    """R_k = c_k x_k / (Σ c_k x_k + ε·sign) · R: each input in proportion to what it brought, as the ε-rule.
+
+    Residual connections end here. `stored` says whether the top blob still holds the sum.
+    """
+    net = space.network
+    relevance = net.diff(node.tops[0])
+    coefficients = list(node.parameter.eltwise_param.coeff) or [1.0] * len(node.bottoms)  # type: ignore[union-attr]
+    if stored:
+        whole = net.data(node.tops[0])
+    else:
+        whole = space.scratch("output", relevance.shape).data
+        whole.fill(0)
+        for blob, coefficient in zip(node.bottoms, coefficients, strict=True):
+            whole += np.float32(coefficient) * net.data(blob)
+    sums = kernels.divide(relevance, whole, None, stabiliser, 1.0, relevance)
+    passed = np.zeros(len(relevance))
+    for blob, coefficient in zip(node.bottoms, coefficients, strict=True):
+        share = net.diff(blob)
+        np.multiply(relevance, np.float32(coefficient), out=share)
+        passed += kernels.multiply(share, net.data(blob))
+    return Passed(passed, np.zeros(len(passed)), sums.stabiliser)
+
+
+def propagate_product(space: Workspace, node: Node) -> Passed:
+    """R_k = R / n: without either factor nothing is left, so that each gets the same (Achtibat et al. 2024)."""
+    net = space.network
+    relevance = net.diff(node.tops[0])
+    passed = np.zeros(len(relevance))
+    for blob in node.bottoms:
+        np.divide(relevance, np.float32(len(node.bottoms)), out=net.diff(blob))
+        passed += kernels.total(net.diff(blob))
+    return Passed(passed, np.zeros(len(passed)), np.zeros(len(passed)))
