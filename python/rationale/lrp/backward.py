@@ -16,6 +16,7 @@ from rationale.lrp.linear import Known, Passed, Workspace, propagate_linear
 from rationale.lrp.pooling import propagate_average
 from rationale.lrp.rules import STABILISER
 from rationale.lrp.signs import nonnegative_blobs
+from rationale.lrp.start import Classes, Unit, class_start, unit_start
 from rationale.network import Network, Node
 
 Array = NDArray[np.float32]
@@ -25,7 +26,13 @@ Array = NDArray[np.float32]
 class Relevance(Mapping[str, Array]):
     """Relevance of a batch at every kept layer, float32 (N, C, H, W), by layer or input name.
 
-    `scores` are f(x) of the targets, (N,); `targets` their classes, (N,); `outputs` all class scores, (N, classes).
+    Attributes:
+        layers: the same as a plain mapping.
+        ledger: every layer's account.
+        scores: what was distributed, (N,): f(x) of the targets, less that of the classes they are contrasted with.
+        targets: the explained classes, or the channel of the explained unit, (N,).
+        outputs: the target layer's output, (N, classes), or (N, channels · places).
+        conditional: for each condition, the relevance at the inputs that passed through its channels, by input name.
     """
 
     layers: Mapping[str, Array]
@@ -33,6 +40,7 @@ class Relevance(Mapping[str, Array]):
     scores: Array
     targets: NDArray[np.int64]
     outputs: Array
+    conditional: Sequence[Mapping[str, Array]] = ()
 
     def __getitem__(self, name: str) -> Array:
         if name not in self.layers:
@@ -51,14 +59,20 @@ class Relevance(Mapping[str, Array]):
         return np.asarray(array.reshape(*array.shape[:2], -1).sum(axis=-1))
 
 
+Condition = Mapping[str, int | Collection[int]]  # channels by layer name
+
+
 def propagate(
     network: Network,
-    batch: Array,
-    target: int | Sequence[int] | None = None,
+    batch: Array | Mapping[str, Array],
+    target: Classes = None,
     *,
     composite: str | Composite = "epsilon-plus-flat",
     bounds: Bounds | None = None,
     target_layer: str | None = None,
+    against: Classes = None,
+    unit: Unit | None = None,
+    conditions: Sequence[Condition] = (),
     keep: Collection[str] | None = None,
 ) -> Relevance:
     """Explains the score of a class for each sample of a batch (Bach et al. 2015).
@@ -68,52 +82,64 @@ def propagate(
 
     Args:
         network: the classifier.
-        batch: float32 (N, C, H, W), already preprocessed.
+        batch: float32 (N, C, H, W), already preprocessed; or one array for each input by name.
         target: class to explain, one for all or one for each sample; the highest score where None.
         composite: which rule for which layer.
         bounds: least and greatest value of the preprocessed input, numbers or one for each channel, for z^B.
         target_layer: layer of the class scores; found by itself under a Softmax or where the network has one output.
+        against: explain why the target rather than this class: relevance starts as f(x) of the one and −f(x) of the
+            other.
+        unit: explain the activation of this channel of `target_layer`, or of (channel, y, x), rather than a class.
+        conditions: for each, only the relevance that passes through the named channels of the named layers (Achtibat
+            et al. 2022); each costs the backward part below its topmost layer.
         keep: names of the layers and inputs whose relevance is returned; all where None.
 
     Raises:
         NetworkError: the batch does not fit, or a layer does not exist.
-        RuleError: an unknown composite, a target that does not exist, or a layer without a rule.
+        RuleError: an unknown composite, one that does not fit the network, a target, unit or condition that does not
+            exist, or a layer without a rule.
     """
     rules = get_composite(composite).with_bounds(bounds)
     rules.check_fits({node.name: node.type for node in network.graph.nodes if node.type in LINEAR})
-    start = network.graph.node(target_layer) if target_layer else network.graph.score_node()
-    names = _names_to_keep(network, start, keep)
+    node = network.graph.node(target_layer) if target_layer else network.graph.score_node()
+    names = _names_to_keep(network, node, keep)
+    wanted = [_check_condition(network, node, condition) for condition in conditions]
+    if unit is not None and (target is not None or against is not None):
+        raise RuleError("explain either a unit or a class: give `unit`, or `target` and `against`")
     network.forward(batch)
-    outputs = network.data(start.tops[0]).copy()
-    targets = _check_targets(target, outputs, start)
-    seed = np.zeros_like(outputs)
-    rows = np.arange(len(outputs))
-    spots = outputs.reshape(len(outputs), outputs.shape[1], -1).shape[2]
-    if spots != 1:
-        raise RuleError(f"layer {start.name!r} gives {spots} scores a class; class scores are one number each")
-    flat = seed.reshape(len(seed), -1)
-    flat[rows, targets] = outputs.reshape(len(outputs), -1)[rows, targets]
-    scores = flat[rows, targets].copy()
-    if rules.starts_with == "one":
-        flat[rows, targets] = 1
-    walker = _Pass(network, rules, names)
-    walker.walk(start, seed)
-    ledger = Ledger(walker.entries, flat[rows, targets].astype(np.float64))
-    return Relevance(walker.kept, ledger, scores, targets, outputs.reshape(len(outputs), -1))
+    start = class_start(network, node, target, against) if unit is None else unit_start(network, node, unit)
+    outputs = network.data(node.tops[0]).reshape(len(start.targets), -1).copy()
+    seed = np.sign(start.seed) if rules.starts_with == "one" else start.seed
+    walker = _Pass(network, rules, names, {node.name for node, _ in wanted})
+    walker.walk(node, seed)
+    ledger = Ledger(walker.entries, total(seed))
+    conditional = [_conditional(walker, node, masks) for node, masks in wanted]
+    return Relevance(walker.kept, ledger, start.scores, start.targets, outputs, conditional)
 
 
-def _check_targets(target: int | Sequence[int] | None, outputs: Array, start: Node) -> NDArray[np.int64]:
-    count, classes = outputs.shape[:2]
-    if target is None:
-        return np.asarray(outputs.reshape(count, classes, -1)[:, :, 0].argmax(axis=1), dtype=np.int64)
-    wanted = np.atleast_1d(np.asarray(target))
-    if wanted.dtype.kind not in "iu" or wanted.ndim != 1 or len(wanted) not in (1, count):
-        raise RuleError(f"target must be one class number, or one for each of the {count} samples")
-    if wanted.min() < 0 or wanted.max() >= classes:
-        raise RuleError(
-            f"target {wanted.tolist()} is out of range: layer {start.name!r} has classes 0 to {classes - 1}"
-        )
-    return np.broadcast_to(wanted, count).astype(np.int64)
+def _check_condition(network: Network, start: Node, condition: Condition) -> tuple[Node, dict[str, NDArray[np.int64]]]:
+    """The topmost layer of a condition, and its channels by layer."""
+    reached = {node.name: node for node in network.graph.below(start) if node.parameter is not None}
+    masks = {}
+    for name, channels in condition.items():
+        name = network.graph.aliases.get(name, name)
+        numbers = np.atleast_1d(np.asarray(channels if isinstance(channels, int) else list(channels)))
+        if name not in reached:
+            raise RuleError(f"a condition names {name!r}, which relevance does not reach from {start.name!r}")
+        count = network.shape(name)[1]
+        if numbers.size == 0 or numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= count:
+            raise RuleError(f"a condition names channels {numbers.tolist()} of {name!r}, which has 0 to {count - 1}")
+        masks[name] = numbers
+    if not masks:
+        raise RuleError("a condition names no layer")
+    return max((reached[name] for name in masks), key=lambda node: node.index), masks
+
+
+def _conditional(walker: "_Pass", top: Node, masks: Mapping[str, NDArray[np.int64]]) -> Mapping[str, Array]:
+    """Relevance at the inputs of what passes through the masked channels."""
+    below = _Pass(walker.network, walker.rules, walker.inputs(), masks=masks)
+    below.walk(top, walker.checkpoints[top.name])
+    return below.kept
 
 
 def _names_to_keep(network: Network, start: Node, keep: Collection[str] | None) -> dict[str, int]:
@@ -123,7 +149,8 @@ def _names_to_keep(network: Network, start: Node, keep: Collection[str] | None) 
     offered |= {network.graph.blob_names[blob]: blob for node in reached if node.type == "Input" for blob in node.tops}
     if keep is None:
         return offered
-    unknown = [name for name in keep if name not in offered]
+    keep = {network.graph.aliases.get(name, name) for name in keep}
+    unknown = sorted(name for name in keep if name not in offered)
     if unknown:
         raise RuleError(f"relevance does not reach {', '.join(unknown)}; it reaches {', '.join(offered)}")
     return {name: offered[name] for name in offered if name in keep}
@@ -132,12 +159,22 @@ def _names_to_keep(network: Network, start: Node, keep: Collection[str] | None) 
 class _Pass:
     """A walk from the score layer down to the inputs, after a forward pass."""
 
-    def __init__(self, network: Network, rules: Composite, names: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        rules: Composite,
+        names: Mapping[str, int],
+        checkpoints: Collection[str] = (),
+        masks: Mapping[str, NDArray[np.int64]] | None = None,
+    ) -> None:
         self.network = network
         self.rules = rules
         self.names = names
         self.kept: dict[str, Array] = {}
+        self.checkpoints: dict[str, Array] = {}  # relevance at layers from which other walks will start
         self.entries: list[Entry] = []
+        self._wanted_checkpoints = checkpoints
+        self._masks = masks or {}
         self._space = _workspace(network)
         self._sums: dict[int, Amounts] = {}  # relevance that blobs hold
         self._loose: set[int] = set()  # blobs whose relevance may sit where the activation is zero
@@ -150,12 +187,28 @@ class _Pass:
         with self.network.backward_from(start, seed) as path:
             self._lowest = _lowest_linear(path)
             for node in reversed(path):
+                self._mask(node)
                 self._keep(node)
                 if node.type != "Input":
                     self._visit(node)
 
+    def inputs(self) -> dict[str, int]:
+        """Blob index of each input by name."""
+        return {self.network.graph.blob_names[blob]: blob for blob in self.network.net._inputs}
+
+    def _mask(self, node: Node) -> None:
+        """Lets only the relevance of the masked layers' chosen channels go on."""
+        if node.name not in self._masks:
+            return
+        relevance = self.network.diff(node.tops[0])
+        others = np.setdiff1d(np.arange(relevance.shape[1]), self._masks[node.name])
+        relevance[:, others] = 0
+        self._sums[node.tops[0]] = total(relevance)
+
     def _keep(self, node: Node) -> None:
         """Copies the relevance of a layer whose name is asked for, before the layer spends it."""
+        if node.name in self._wanted_checkpoints:
+            self.checkpoints[node.name] = self.network.diff(node.tops[0]).copy()
         wanted = [node.name, *(self.network.graph.blob_names[blob] for blob in node.tops if node.type == "Input")]
         for name in wanted:
             if name in self.names and name not in self.kept:

@@ -1,0 +1,84 @@
+"""What relevance a pass begins with: the score of a class, the difference of two, or the activation of a unit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rationale.errors import RuleError
+from rationale.network import Network, Node
+
+Array = NDArray[np.float32]
+Classes = int | Sequence[int] | None
+Unit = int | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Relevance at the output of a layer, shaped like it, and the classes or channels that it stands for, (N,)."""
+
+    seed: Array
+    targets: NDArray[np.int64]
+
+    @property
+    def scores(self) -> Array:
+        """What the pass distributes, (N,)."""
+        return np.asarray(self.seed.reshape(len(self.seed), -1).sum(axis=1))
+
+
+def class_start(network: Network, node: Node, target: Classes, against: Classes) -> Start:
+    """f(x) of the target class at its place; with `against`, −f(x) of that class too, so that it sums to the margin.
+
+    Raises:
+        RuleError: a class does not exist, or the layer gives several scores a class.
+    """
+    outputs = network.data(node.tops[0])
+    count = len(outputs)
+    scores = outputs.reshape(count, outputs.shape[1] if outputs.ndim > 1 else 1, -1)
+    if scores.shape[2] != 1:
+        raise RuleError(
+            f"layer {node.name!r} gives {scores.shape[2]} scores a class; class scores are one number each: "
+            "name a `unit` to explain part of this layer"
+        )
+    best = np.asarray(scores[:, :, 0].argmax(axis=1), dtype=np.int64)
+    targets = best if target is None else _check_classes(target, scores, node, "target")
+    seed = np.zeros(scores.shape[:2], np.float32)
+    rows = np.arange(count)
+    seed[rows, targets] = scores[rows, targets, 0]
+    if against is not None:
+        others = _check_classes(against, scores, node, "against")
+        if np.any(others == targets):
+            raise RuleError("a class cannot be contrasted with itself: `against` must differ from the target")
+        seed[rows, others] = -scores[rows, others, 0]
+    return Start(seed.reshape(outputs.shape), targets)
+
+
+def unit_start(network: Network, node: Node, unit: Unit) -> Start:
+    """The activation of one channel at all its places, or at (channel, y, x).
+
+    Raises:
+        RuleError: the layer has no such unit.
+    """
+    outputs = network.data(node.tops[0])
+    place = (unit,) if isinstance(unit, int | np.integer) else tuple(unit)
+    sizes = outputs.shape[1:]
+    if len(place) not in (1, len(sizes)) or any(not 0 <= at < size for at, size in zip(place, sizes, strict=False)):
+        shape = " × ".join(map(str, sizes))
+        raise RuleError(f"layer {node.name!r} has no unit {unit}; it has {shape} (channels × height × width)")
+    where: tuple[int | slice, ...] = (slice(None), *place)
+    seed = np.zeros_like(outputs)
+    seed[where] = outputs[where]
+    return Start(seed, np.full(len(outputs), place[0], np.int64))
+
+
+def _check_classes(wanted: int | Sequence[int], scores: Array, node: Node, what: str) -> NDArray[np.int64]:
+    count, classes = scores.shape[:2]
+    numbers = np.atleast_1d(np.asarray(wanted))
+    if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or len(numbers) not in (1, count):
+        raise RuleError(f"{what} must be one class number, or one for each of the {count} samples")
+    if numbers.min() < 0 or numbers.max() >= classes:
+        raise RuleError(
+            f"{what} {numbers.tolist()} is out of range: layer {node.name!r} has classes 0 to {classes - 1}"
+        )
+    return np.broadcast_to(numbers, count).astype(np.int64)
