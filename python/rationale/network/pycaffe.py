@@ -26,6 +26,8 @@ def pycaffe() -> ModuleType:
     """
     os.environ.setdefault("GLOG_minloglevel", _QUIET)
     os.environ.setdefault("GLOG_logtostderr", "1")
+    # Threads that wait for work sleep: spinning ones starve BLAS's own, and every other process of the machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return importlib.import_module("caffe")
     except ImportError as error:
