@@ -66,14 +66,17 @@ def seconds_to_run(arguments: list[str], times: int) -> dict[str, float]:
 
 
 def memory_while_running(arguments: list[str]) -> dict[str, float]:
-    """Wall-clock seconds of a command and its resident memory (MiB) at a third, two thirds and the end of its time."""
+    """Wall-clock seconds of a command and its own memory (MiB) at a third, two thirds and the end of its time.
+
+    Counted is resident anonymous memory; pages of files that it reads belong to the system's cache.
+    """
     started = time.monotonic()
     running = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     samples = []
     while running.poll() is None:
-        pages = _lines(f"/proc/{running.pid}/statm")
-        if pages and (resident := int(pages[0].split()[1])):
-            samples.append(resident * os.sysconf("SC_PAGE_SIZE") / 2**20)
+        anonymous = [line for line in _lines(f"/proc/{running.pid}/status") if line.startswith("RssAnon:")]
+        if anonymous:
+            samples.append(int(anonymous[0].split()[1]) / 1024)
         time.sleep(0.05)
     if running.returncode:
         raise subprocess.CalledProcessError(running.returncode, arguments)
