@@ -40,6 +40,8 @@ class Solver:
         parameter = read_message(prototxt, messages().SolverParameter())
         running = messages().SolverParameter()
         running.CopyFrom(parameter)
+        if not parameter.net:
+            raise NetworkError(f"{prototxt}: names no `net`")
         running.net = str(Path(prototxt).resolve().parent / parameter.net)
         running.solver_mode = messages().SolverParameter.SolverMode.Value("CPU" if gpu is None else "GPU")
         running.snapshot = 0  # taken by hand, see `snapshot`
@@ -49,7 +51,11 @@ class Solver:
             path = Path(temporary, "solver.prototxt")
             path.write_text(to_text(running), encoding="utf-8")
             with caffe_errors(str(prototxt)):
-                return cls(pycaffe().get_solver(str(path)), parameter, folder)
+                solver = pycaffe().get_solver(str(path))
+        missing = {"data", "label", "loss"} - set(solver.net.blobs)
+        if missing:
+            raise NetworkError(f"{parameter.net}: has no blob {sorted(missing)[0]!r}; training wants data, label, loss")
+        return cls(solver, parameter, folder)
 
     @property
     def iteration(self) -> int:
@@ -66,15 +72,23 @@ class Solver:
             self._solver.net.blobs[name].data[...] = array
         with caffe_errors("the solver"):
             self._solver.step(1)
-        return float(self._solver.net.blobs["loss"].data)
+        loss = float(self._solver.net.blobs["loss"].data)
+        if not np.isfinite(loss):
+            raise NetworkError(f"the loss is {loss} at update {self.iteration}: lower base_lr in the solver's prototxt")
+        return loss
 
     def seed(self, seed: int) -> None:
         """Restarts Caffe's random numbers (dropout), so that a resumed run repeats an uninterrupted one."""
         pycaffe().set_random_seed(seed)
 
     def lend_weights(self, network: Network) -> None:
-        """Lets `network` run on the weights being trained, without a copy."""
-        network.net.share_with(self._solver.net)
+        """Lets `network` run on the weights being trained, without a copy.
+
+        Raises:
+            NetworkError: their layers differ in shape.
+        """
+        with caffe_errors(f"{network.name} differs from the network that is trained"):
+            network.net.share_with(self._solver.net)
 
     def save_weights(self, path: str | PathLike[str]) -> None:
         """Writes the weights as a .caffemodel."""

@@ -5,9 +5,11 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rationale.datasets import Split, load_dataset
 from rationale.errors import ModelError, OutputError
@@ -63,6 +65,8 @@ def train_classifier(
     solver = Solver.load(files.solver, folder, gpu=model.gpu)
     progress = _resume(solver, folder)
     last = iterations or solver.parameter.max_iter
+    if last < 1:
+        raise ModelError(f"{files.solver}: max_iter must be at least 1")
     checked = Network.load(files.classifier, gpu=model.gpu)
     solver.lend_weights(checked)
     _loop(model, solver, progress, last, train, val, checked, folder, report)
@@ -87,36 +91,44 @@ def _loop(
     every = solver.parameter.snapshot or last
     losses: list[float] = []
     started = time.monotonic() - progress.seconds
-    while solver.iteration < last:
-        if solver.iteration % every == 0:
-            solver.seed(seed + solver.iteration)
-        losses.append(solver.step(training_batch(model, train, solver, seed)))
-        now = progress.iteration = solver.iteration
-        progress.seconds = time.monotonic() - started
-        if now % 100 == 0 or now == last:
-            progress.loss.append((now, float(np.mean(losses))))
-            losses.clear()
-        if now % CHECK_EVERY == 0 or now == last:
-            progress.accuracy.append((now, accuracy(model, checked, val)))
-        if now % every == 0 or now == last:
-            _save(solver, progress, folder)
-        if now % 10 == 0 or now == last:
-            report(progress, last)
+    try:
+        while solver.iteration < last:
+            solver.seed(seed + solver.iteration)  # dropout, too, depends on nothing but the seed and the iteration
+            losses.append(solver.step(training_batch(model, train, solver, seed)))
+            now = progress.iteration = solver.iteration
+            progress.seconds = time.monotonic() - started
+            if now % 100 == 0 or now == last:
+                progress.loss.append((now, float(np.mean(losses))))
+                losses.clear()
+            if now % CHECK_EVERY == 0 or now == last:
+                progress.accuracy.append((now, accuracy(model, checked, val)))
+            if now % every == 0 or now == last:
+                _save(solver, progress, folder)
+            if now % 10 == 0 or now == last:
+                report(progress, last)
+    except KeyboardInterrupt:
+        progress.iteration = solver.iteration
+        _save(solver, progress, folder)
+        raise
 
 
 def training_batch(model: Model, train: Split, solver: Solver, seed: int) -> dict[str, np.ndarray]:
     """The batch of the solver's present iteration; depends on nothing but the seed and the iteration."""
     size, count = solver.batch_size(), len(train)
     places = np.arange(solver.iteration * size, (solver.iteration + 1) * size)
-    chosen = [np.random.default_rng((seed, epoch)).permutation(count) for epoch in np.unique(places // count)]
-    first = places[0] // count
-    rows = np.array([chosen[place // count - first][place % count] for place in places])
+    rows = np.array([_order(seed, int(place // count), count)[place % count] for place in places])
     random = np.random.default_rng((seed, 1, solver.iteration))
     batch = model.preprocess([train.images[row] for row in rows])
     return {
         "data": augment(batch, model.description.training, random),
         "label": train.labels[rows].astype(np.float32),
     }
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """The order in which an epoch goes through the pictures."""
+    return np.random.default_rng((seed, epoch)).permutation(count)
 
 
 def _save(solver: Solver, progress: Progress, folder: Path) -> None:
@@ -137,8 +149,10 @@ def _resume(solver: Solver, folder: Path) -> Progress:
         return Progress()
     try:
         progress = Progress(**json.loads(path.read_text(encoding="utf-8")))
+        state = folder / str(progress.snapshot)
     except (OSError, ValueError, TypeError) as error:
         raise OutputError(f"{path}: cannot be read ({error}); remove it to start anew") from error
-    if progress.snapshot is not None:
-        solver.restore(folder / progress.snapshot)
+    if not state.is_file() or not state.with_suffix(".caffemodel").is_file():
+        raise OutputError(f"{path}: its snapshot {state.name} is gone; remove progress.json to start anew")
+    solver.restore(state)
     return progress
