@@ -1,12 +1,15 @@
 """The pass through whole networks: accounts that close, routing layers, targets, and clear refusals."""
 
+import re
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rationale.errors import NetworkError, RuleError
-from rationale.lrp import COMPOSITES, propagate
+from rationale.lrp import COMPOSITES, Composite, propagate
+from rationale.lrp.rules import flat, lrp_0
 from rationale.model import Model
 from tests import networks
 
@@ -157,7 +160,7 @@ def test_average_pooling_gives_by_contribution_and_never_multiplies(tmp_path: Pa
     body = networks.layer("mean", "Pooling", "data", more="pooling_param { pool: AVE kernel_size: 4 }")
     network = networks.load(tmp_path, body + networks.dense("score", "mean", 2), (1, 1, 4, 4))
     batch = np.abs(networks.batch_for(network, 1))
-    found = propagate(network, batch, target=0, composite="epsilon-alpha2-beta1-flat")
+    found = propagate(network, batch, target=0, composite="epsilon-alpha2-beta1")
     expected = batch[0] / batch[0].sum() * found["mean"].sum()
     np.testing.assert_allclose(found["data"][0], expected, rtol=1e-4)
 
@@ -199,7 +202,9 @@ def test_targets_and_kept_layers(tmp_path: Path) -> None:
     assert found.channels("left").shape == (3, 3)
     best = propagate(network, batch)
     np.testing.assert_array_equal(best.targets, best.outputs.argmax(axis=1))
-    everything = [node.name for node in network.graph.nodes if node.type not in ("Split", "Softmax")]
+    everything = [
+        node.name for node in network.graph.nodes if node.type not in ("Split", "Softmax") and not node.in_place
+    ]
     assert sorted(best) == sorted(everything)
     with pytest.raises(KeyError, match="no relevance was kept at 'stem'"):
         found["stem"]
@@ -224,9 +229,48 @@ def test_mistakes_are_named(arguments: dict, error: type, message: str, tmp_path
         propagate(network, networks.batch_for(network, 3), **arguments)
 
 
+@pytest.mark.parametrize("over", ["", networks.relu("relu", "mean")], ids=["plain", "under a ReLU in place"])
+def test_flat_goes_on_through_average_pooling(over: str, tmp_path: Path) -> None:
+    """Below a rule that does not look at activations the pool spreads evenly, also where its average is zero."""
+    pool = networks.layer("mean", "Pooling", "data", more="pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }")
+    body = pool + over + networks.convolution("conv", "mean", 4, 3) + networks.dense("score", "conv", 3)
+    network = networks.load(tmp_path, body)
+    found = propagate(network, networks.batch_for(network, 3), composite="epsilon-plus-flat")
+    assert found.ledger.largest_residual() < 1e-4
+    received = found["mean"].reshape(3, -1).sum(axis=1)
+    np.testing.assert_allclose(found["data"].reshape(3, -1).sum(axis=1), received, rtol=1e-4)
+    assert np.abs(found["data"]).max() <= np.abs(found["mean"]).max()
+
+
+def test_what_lrp_0_loses_is_booked(tmp_path: Path) -> None:
+    body = networks.convolution("low", "data", 4, 3) + networks.relu("relu", "low") + networks.dense("score", "low", 3)
+    network = networks.load(tmp_path, body)
+    for array in network.parameters(network.graph.node("low")):
+        array[...] = 0
+    network.parameters(network.graph.node("score"))[1][...] = 1
+    rules = Composite("test", {"Convolution": lrp_0(), "InnerProduct": flat()})
+    found = propagate(network, networks.batch_for(network, 1), composite=rules)
+    assert found.ledger["low"].stabiliser == pytest.approx(found.scores, rel=1e-4)
+    assert found.ledger.largest_residual() < 1e-4
+    assert "low" in repr(found.ledger)
+
+
+def test_memory_goes_when_the_network_goes(tmp_path: Path) -> None:
+    network = networks.load(tmp_path, NETWORKS["branches"])
+    propagate(network, networks.batch_for(network, 2))
+    alive = weakref.ref(network)
+    del network
+    assert alive() is None
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
+        (
+            networks.layer("rows", "InnerProduct", "data", more="inner_product_param { num_output: 4 axis: 2 }")
+            + networks.layer("norm", "Flatten", "rows"),
+            "'rows': there is no relevance rule for InnerProduct along another axis",
+        ),
         (networks.layer("norm", "MVN", "data"), "'norm': there is no relevance rule for MVN"),
         (
             networks.layer("twofold", "Scale", "data data", more="scale_param { axis: 0 }"),
@@ -235,7 +279,7 @@ def test_mistakes_are_named(arguments: dict, error: type, message: str, tmp_path
     ],
 )
 def test_a_layer_without_a_rule_is_an_error_not_a_silent_pass(body: str, message: str, tmp_path: Path) -> None:
-    name = body.split('"')[1]
+    name = re.findall(r'top: "(\w+)"', body)[-1]
     network = networks.load(tmp_path, body + networks.dense("score", name, 2))
     with pytest.raises(RuleError, match=message):
         propagate(network, networks.batch_for(network, 1))

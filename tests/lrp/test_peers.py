@@ -18,7 +18,7 @@ from tests.lrp.test_backward import NETWORKS
 pytest.importorskip("torch", reason="torch is not installed: run `make peers` to compare with zennit")
 pytest.importorskip("zennit", reason="zennit is not installed: run `make peers` to compare with it")
 
-from benchmarks.peers import Twin, zennit_relevance  # noqa: E402
+from benchmarks.peers import Twin, zennit_relevance
 
 NAMES = [name for name in COMPOSITES if name != "lrp-0"]  # 0/0 is 0 here and NaN there
 

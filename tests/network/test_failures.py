@@ -108,6 +108,10 @@ def test_a_missing_prototxt_is_named(tmp_path: Path) -> None:
         (networks.dense("score", "dara", 2), "did you mean 'data'"),
         (networks.dense("same", "data", 2) + networks.dense("same", "data", 2), "two layers are named 'same'"),
         (networks.layer("read", "Data"), "give the deploy definition"),
+        (networks.layer("own", "Python", "data"), "runs Python code of its own"),
+        (networks.convolution("none", "data", 4, 3, "group: 0"), "has group: 0"),
+        (networks.convolution("none", "data", 4, 3, "stride: 0"), "has stride: 0"),
+        (networks.layer("none", "Pooling", "data", more="pooling_param { kernel_size: 2 stride: 0 }"), "has stride: 0"),
     ],
 )
 def test_checks_before_caffe_say_what_to_do(body: str, message: str, tmp_path: Path) -> None:

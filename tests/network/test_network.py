@@ -1,5 +1,7 @@
 """Network must run any batch, give true gradients from any layer, and leave nothing behind in branches."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +112,72 @@ def test_an_input_read_twice_gets_the_gradient_of_both(tmp_path: Path) -> None:
     network.forward(networks.batch_for(network, 1))
     a, b = (network.parameters(network.graph.node(name))[0][1] for name in "ab")
     np.testing.assert_allclose(network.backward("score", unit=1)["data"].ravel(), a + b, rtol=1e-5)
+
+
+def test_an_input_that_does_not_matter_has_no_gradient(tmp_path: Path) -> None:
+    body = 'layer { name: "more" type: "Input" top: "more" input_param { shape { dim: 1 dim: 2 } } }\n'
+    body += networks.dense("s", "data", 2) + networks.dense("t", "more", 2)
+    network = networks.load(tmp_path, body)
+    network.forward({"data": np.ones((1, 3, 8, 8), np.float32), "more": np.ones((1, 2), np.float32)})
+    assert network.backward("s", unit=0)["data"].any()
+    assert not network.backward("t", unit=0)["data"].any()
+    with pytest.raises(NetworkError, match="did not come to 's'"):
+        network.gradient_at("s")
+
+
+@pytest.mark.parametrize("type_", ["TanH", "ELU", "LRN", "Sigmoid"])
+def test_a_relu_in_place_over_a_layer_that_needs_its_output(type_: str, tmp_path: Path) -> None:
+    under = networks.layer("under", type_, "data")
+    after = networks.dense("score", "%s", 2)
+    one = networks.load(tmp_path, under + networks.relu("relu", "under") + after % "under")
+    (tmp_path / "two").mkdir()
+    two = networks.load(tmp_path / "two", under + networks.layer("relu", "ReLU", "under") + after % "relu")
+    batch = networks.batch_for(one, 2)
+    for network in (one, two):
+        network.forward(batch)
+    gradient = np.random.default_rng(1).normal(size=one.shape("under")).astype(np.float32)
+    found, expected = (network.backward("under", gradient=gradient)["data"] for network in (one, two))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_outputs_keep_the_users_names(tmp_path: Path) -> None:
+    network = networks.load(tmp_path, networks.dense("s", "data", 2) + networks.layer("p", "Sigmoid", "s", "s"))
+    (name,) = network.forward(networks.batch_for(network, 1))
+    assert name == "s"
+
+
+def test_numbers_that_overflow_are_an_error_and_do_no_harm(tmp_path: Path) -> None:
+    pool = "pooling_param { pool: MAX kernel_size: 2 stride: 2 }"
+    body = networks.convolution("conv", "data", 4, 3) + networks.layer("pool", "Pooling", "conv", more=pool)
+    network = networks.load(tmp_path, body + networks.dense("score", "pool", 2))
+    batch = networks.batch_for(network, 2)
+    weights = network.parameters(network.graph.node("conv"))[0]
+    sound = weights.copy()
+    weights *= np.float32(1e38)
+    for _ in range(3):
+        with pytest.raises(NetworkError, match="NaN or infinity"):
+            network.forward(batch * 100)
+        network.backward("score", unit=0)
+    weights[...] = sound
+    assert np.isfinite(network.forward(batch)["score"]).all()
+
+
+def test_a_forked_child_can_work(tmp_path: Path) -> None:
+    path = tmp_path / "network.prototxt"
+    networks.load(tmp_path, PLAIN)
+    code = f"""
+import os, numpy as np
+from rationale.network import Network
+network = Network.load({str(path)!r})
+batch = np.ones((64, 3, 8, 8), np.float32)
+first = network.forward(batch)["prob"]
+child = os.fork()
+if child == 0:
+    os._exit(0 if np.allclose(network.forward(batch)["prob"], first) else 1)
+print(os.waitpid(child, 0)[1])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "0"
 
 
 def test_values_before_an_in_place_layer_are_kept(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The relevance pass: from the score of a class down to the input, layer by layer."""
 
+import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,12 +9,20 @@ from numpy.typing import NDArray
 
 from rationale.errors import RuleError
 from rationale.lrp.composites import LINEAR, Bounds, Composite, get_composite
-from rationale.lrp.joins import propagate_product, propagate_sum
+from rationale.lrp.joins import propagate_equally, propagate_sum
 from rationale.lrp.kernels import total
-from rationale.lrp.layers import is_average_pooling, is_product, is_sum, pass_on, passes_on, unsupported
+from rationale.lrp.layers import (
+    is_along_channels,
+    is_average_pooling,
+    is_product,
+    is_sum,
+    pass_on,
+    passes_on,
+    unsupported,
+)
 from rationale.lrp.ledger import Amounts, Entry, Ledger
 from rationale.lrp.linear import Known, Passed, Workspace, propagate_linear
-from rationale.lrp.pooling import propagate_average
+from rationale.lrp.pooling import propagate_average, propagate_average_evenly
 from rationale.lrp.rules import STABILISER
 from rationale.lrp.signs import nonnegative_blobs
 from rationale.lrp.start import Classes, Unit, class_start, unit_start
@@ -22,7 +31,7 @@ from rationale.network import Network, Node
 Array = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Relevance(Mapping[str, Array]):
     """Relevance of a batch at every kept layer, float32 (N, C, H, W), by layer or input name.
 
@@ -145,10 +154,12 @@ def _conditional(walker: "_Pass", top: Node, masks: Mapping[str, NDArray[np.int6
 def _names_to_keep(network: Network, start: Node, keep: Collection[str] | None) -> dict[str, int]:
     """Blob index by name, from the score layer down, of every layer and input whose relevance is kept."""
     reached = network.graph.below(start)
-    offered = {node.name: node.tops[0] for node in reversed(reached) if node.parameter is not None and node.tops}
+    own = [node for node in reversed(reached) if node.parameter is not None and node.tops]
+    offered = {node.name: node.tops[0] for node in own}
     offered |= {network.graph.blob_names[blob]: blob for node in reached if node.type == "Input" for blob in node.tops}
-    if keep is None:
-        return offered
+    if keep is None:  # a layer that works in place holds what the layer under it holds
+        in_place = {node.name for node in own if node.in_place}
+        return {name: blob for name, blob in offered.items() if name not in in_place}
     keep = {network.graph.aliases.get(name, name) for name in keep}
     unknown = sorted(name for name in keep if name not in offered)
     if unknown:
@@ -228,39 +239,38 @@ class _Pass:
     def _move(self, node: Node) -> tuple[str, Passed]:
         """Moves relevance through one layer; returns the rule's name and what became of it."""
         network = self.network
-        if node.type in LINEAR and len(node.bottoms) == 1:
+        if node.type in LINEAR and is_along_channels(node):
             rule = self.rules.rule_for(node.name, node.type, node.index in self._lowest)
             known = self._known(node)
             if not rule.follows_activation:
                 self._loose.add(node.bottoms[0])
             return rule.name, propagate_linear(self._space, node, rule, known)
-        if self._loose & set(node.tops):
+        is_loose = bool(self._loose & set(node.tops))
+        if is_loose:
             self._loose.update(node.bottoms)
         if passes_on(node):
             pass_on(network, node)
             on = self._nothing if node.in_place else sum((total(network.diff(b)) for b in node.bottoms), self._nothing)
             return "pass", Passed(on, self._nothing, self._nothing)
         if is_average_pooling(node):
+            if is_loose:
+                return "flat", propagate_average_evenly(self._space, node)
             return "epsilon", propagate_average(self._space, node, STABILISER)
+        if is_product(node) or (is_sum(node) and is_loose):
+            return "equal shares", propagate_equally(self._space, node)
         if is_sum(node):
-            return "epsilon", propagate_sum(self._space, node, STABILISER, stored=self._is_stored(node))
-        if is_product(node):
-            return "equal shares", propagate_product(self._space, node)
+            return "epsilon", propagate_sum(self._space, node, STABILISER)
         raise unsupported(node)
 
     def _known(self, node: Node) -> Known:
         (bottom,), (top,) = node.bottoms, node.tops
+        later = self.network.graph.nodes[node.index + 1 :]
+        overwritten = any(other.in_place and other.bottoms == node.tops for other in later)
         return Known(
             input_nonnegative=bottom in self._nonnegative[node.index],
             output_nonnegative=top in self._finally_nonnegative,
-            output_stored=self._is_stored(node),
+            output_stored=not (overwritten and top in self._loose),
         )
-
-    def _is_stored(self, node: Node) -> bool:
-        """Whether the top blob holds the layer's own output wherever relevance may be."""
-        later = self.network.graph.nodes[node.index + 1 :]
-        overwritten = any(other.in_place and other.bottoms == node.tops for other in later)
-        return not (overwritten and node.tops[0] in self._loose)
 
 
 def _lowest_linear(path: list[Node]) -> set[int]:
@@ -280,6 +290,7 @@ def _lowest_linear(path: list[Node]) -> set[int]:
 
 def _workspace(network: Network) -> Workspace:
     """The network's workspace, made at its first pass; weights must not change afterwards."""
-    space = network.derived.setdefault("relevance workspace", Workspace(network))
+    # A proxy: the network owns the workspace, and memory must go when the network goes.
+    space = network.derived.setdefault("relevance workspace", Workspace(weakref.proxy(network)))
     assert isinstance(space, Workspace)
     return space

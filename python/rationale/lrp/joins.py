@@ -7,22 +7,15 @@ from rationale.lrp.linear import Passed, Workspace
 from rationale.network import Node
 
 
-def propagate_sum(space: Workspace, node: Node, stabiliser: float, *, stored: bool) -> Passed:
+def propagate_sum(space: Workspace, node: Node, stabiliser: float) -> Passed:
     """R_k = c_k x_k / (Σ c_k x_k + ε·sign) · R: each input in proportion to what it brought, as the ε-rule.
 
-    Residual connections end here. `stored` says whether the top blob still holds the sum.
+    Residual connections end here.
     """
     net = space.network
     relevance = net.diff(node.tops[0])
     coefficients = list(node.parameter.eltwise_param.coeff) or [1.0] * len(node.bottoms)  # type: ignore[union-attr]
-    if stored:
-        whole = net.data(node.tops[0])
-    else:
-        whole = space.scratch("output", relevance.shape).data
-        whole.fill(0)
-        for blob, coefficient in zip(node.bottoms, coefficients, strict=True):
-            whole += np.float32(coefficient) * net.data(blob)
-    sums = kernels.divide(relevance, whole, None, stabiliser, 1.0, relevance)
+    sums = kernels.divide(relevance, net.data(node.tops[0]), None, stabiliser, 1.0, relevance)
     passed = np.zeros(len(relevance))
     for blob, coefficient in zip(node.bottoms, coefficients, strict=True):
         share = net.diff(blob)
@@ -31,8 +24,11 @@ def propagate_sum(space: Workspace, node: Node, stabiliser: float, *, stored: bo
     return Passed(passed, np.zeros(len(passed)), sums.stabiliser)
 
 
-def propagate_product(space: Workspace, node: Node) -> Passed:
-    """R_k = R / n: without either factor nothing is left, so that each gets the same (Achtibat et al. 2024)."""
+def propagate_equally(space: Workspace, node: Node) -> Passed:
+    """R_k = R / n: for products, of which nothing is left without either factor (Achtibat et al. 2024).
+
+    For sums, too, under rules that do not look at activations.
+    """
     net = space.network
     relevance = net.diff(node.tops[0])
     passed = np.zeros(len(relevance))

@@ -16,7 +16,8 @@ _BLOCK = 1 << 16  # numbers
 class Quotient:
     """What dividing relevance gave, beside the quotients themselves.
 
-    `by_channel` are the sums of the quotients, (N, C); `stabiliser` what the stabiliser took, (N,).
+    `by_channel` are the sums of the quotients, (N, C); `stabiliser` what the stabiliser took, (N,), or without one what
+    was lost to 0/0.
     """
 
     by_channel: Amounts
@@ -62,10 +63,12 @@ def _divide(
     above, below, quotients = _rows(relevance), _rows(denominator), _rows(out)
     sums = np.empty(len(above), np.float32)
     taken = np.zeros(len(above), np.float32)
+    lost = np.zeros(len(above), np.float32)  # 0/0 without a stabiliser
     for rows in _blocks(above.shape):
         z = below[rows]
         if epsilon == 0:
             zero = z == 0
+            lost[rows] = np.where(zero, above[rows], 0).sum(axis=1)
             np.divide(above[rows], z, out=quotients[rows], where=~zero)
             quotients[rows][zero] = 0
         else:
@@ -77,6 +80,8 @@ def _divide(
         if sign is None and epsilon:
             taken[rows] = (quotients[rows] * shift).sum(axis=1)
     by_channel = sums.reshape(samples, channels).astype(np.float64)
+    if epsilon == 0:
+        return Quotient(by_channel, share * lost.reshape(samples, channels).sum(axis=1, dtype=np.float64))
     if sign is None:
         return Quotient(by_channel, taken.reshape(samples, channels).sum(axis=1, dtype=np.float64))
     return Quotient(by_channel, by_channel.sum(axis=1) * sign * epsilon)

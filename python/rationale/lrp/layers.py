@@ -23,6 +23,14 @@ def passes_on(node: Node) -> bool:
     return node.type in ROUTING or _operation(node) in ("MAX pooling", "MAX of several")
 
 
+def is_along_channels(node: Node) -> bool:
+    """Whether a layer with weights reads one blob and puts its outputs on the second axis, as rules expect."""
+    if node.parameter is None or len(node.bottoms) != 1:
+        return False
+    kind = node.parameter.inner_product_param if node.type == "InnerProduct" else node.parameter.convolution_param
+    return bool(kind.axis == 1)
+
+
 def is_average_pooling(node: Node) -> bool:
     """Whether the layer is linear without weights of its own."""
     return _operation(node) == "AVE pooling"
@@ -51,6 +59,8 @@ def pass_on(net: Network, node: Node) -> None:
 def unsupported(node: Node) -> RuleError:
     """The error for a layer that has no rule."""
     what = f"{node.type} ({_operation(node)})" if node.type == "Pooling" else node.type
+    if node.type in ("InnerProduct", "Convolution") and len(node.bottoms) == 1:
+        what += " along another axis than 1"
     if len(node.bottoms) > 1:
         what += f" with {len(node.bottoms)} inputs"
     return RuleError(

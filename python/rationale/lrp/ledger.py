@@ -45,7 +45,18 @@ class Ledger(Sequence[Entry]):
         return len(self._entries)
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        """The entry at a place, or of a layer by name."""
+        if isinstance(index, str):
+            index = [entry.layer for entry in self._entries].index(index)
         return self._entries[index]
+
+    def __repr__(self) -> str:
+        rows = [f"{'layer':<16}{'rule':<18}{'received':>12}{'passed on':>12}{'biases':>12}{'stabiliser':>12}"]
+        for entry in self._entries:
+            amounts = (entry.received, entry.passed_on, entry.bias, entry.stabiliser)
+            means = "".join(f"{np.mean(amount):>12.4g}" for amount in amounts)
+            rows.append(f"{entry.layer:<16}{entry.rule:<18}{means}")
+        return "\n".join([f"Ledger of {len(self.start)} samples, means:", *rows])
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries)

@@ -18,3 +18,18 @@ def propagate_average(space: Workspace, node: Node, stabiliser: float) -> Passed
     net.run_backward(node)
     passed = kernels.multiply(net.diff(node.bottoms[0]), net.data(node.bottoms[0]))
     return Passed(passed, np.zeros(len(passed)), sums.stabiliser)
+
+
+def propagate_average_evenly(space: Workspace, node: Node) -> Passed:
+    """R_i = Σ_j R_j / n_j: under `flat` and w², which do not look at activations, neither does the pool."""
+    net = space.network
+    relevance = net.diff(node.tops[0])
+    ones = space.scratch("input", net.data(node.bottoms[0]).shape)
+    ones.data.fill(1)
+    inside = space.scratch("output", relevance.shape)  # the share of each window that is not padding
+    with net.borrowed(node, bottom=ones, top=inside):
+        net.run_forward(node)
+    relevance /= inside.data
+    net.run_backward(node)
+    passed = kernels.total(net.diff(node.bottoms[0]))
+    return Passed(passed, np.zeros(len(passed)), np.zeros(len(passed)))

@@ -94,6 +94,10 @@ class Rule:
     bounds: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     spread_bias: bool = False
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.stabiliser < np.inf:
+            raise RuleError(f"the stabiliser must be at least 0 and finite, not {self.stabiliser:g}")
+
     @property
     def follows_activation(self) -> bool:
         """Whether an input of zero gets no relevance."""

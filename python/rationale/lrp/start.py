@@ -39,8 +39,9 @@ def class_start(network: Network, node: Node, target: Classes, against: Classes)
     if scores.shape[2] != 1:
         raise RuleError(
             f"layer {node.name!r} gives {scores.shape[2]} scores a class; class scores are one number each: "
-            "name a `unit` to explain part of this layer"
+            "name another `target_layer`, or a `unit` to explain part of this one"
         )
+    _check_not_overwritten(network, node)
     best = np.asarray(scores[:, :, 0].argmax(axis=1), dtype=np.int64)
     targets = best if target is None else _check_classes(target, scores, node, "target")
     seed = np.zeros(scores.shape[:2], np.float32)
@@ -61,15 +62,24 @@ def unit_start(network: Network, node: Node, unit: Unit) -> Start:
         RuleError: the layer has no such unit.
     """
     outputs = network.data(node.tops[0])
-    place = (unit,) if isinstance(unit, int | np.integer) else tuple(unit)
+    place = tuple(np.atleast_1d(np.asarray(unit)).tolist())
     sizes = outputs.shape[1:]
-    if len(place) not in (1, len(sizes)) or any(not 0 <= at < size for at, size in zip(place, sizes, strict=False)):
+    inside = all(isinstance(at, int) and 0 <= at < size for at, size in zip(place, sizes, strict=False))
+    if len(place) not in (1, len(sizes)) or not inside:
         shape = " × ".join(map(str, sizes))
         raise RuleError(f"layer {node.name!r} has no unit {unit}; it has {shape} (channels × height × width)")
     where: tuple[int | slice, ...] = (slice(None), *place)
     seed = np.zeros_like(outputs)
     seed[where] = outputs[where]
     return Start(seed, np.full(len(outputs), place[0], np.int64))
+
+
+def _check_not_overwritten(network: Network, node: Node) -> None:
+    """A ReLU in place over the scores leaves no negative ones."""
+    over = [each for each in network.graph.nodes if each.in_place and each.tops == node.tops and each.type == "ReLU"]
+    if over and not node.in_place:
+        name = over[0].name
+        raise RuleError(f"{name!r} overwrites the scores of {node.name!r} in place: name {name!r} as target_layer")
 
 
 def _check_classes(wanted: int | Sequence[int], scores: Array, node: Node, what: str) -> NDArray[np.int64]:

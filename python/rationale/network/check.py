@@ -66,8 +66,27 @@ def _check_type(layer: LayerParameter, name: str) -> None:
     if layer.type not in layer_types():
         hint = _hint(layer.type, layer_types())
         raise NetworkError(f"{name}: layer {layer.name!r} has type {layer.type!r}, which Caffe does not know{hint}")
+    if layer.type == "Python":
+        raise NetworkError(f"{name}: layer {layer.name!r} runs Python code of its own, which is not allowed here")
+    _check_divisors(layer, name)
     if layer.type == "Input" and not layer.input_param.shape:
         raise NetworkError(f"{name}: Input layer {layer.name!r} gives no shape")
+
+
+def _check_divisors(layer: LayerParameter, name: str) -> None:
+    """Caffe divides by these without a look; a zero would end the process."""
+    convolution, pooling = layer.convolution_param, layer.pooling_param
+    values = {
+        "group": [convolution.group],
+        "stride": [*convolution.stride, pooling.stride],
+        "stride_h": [parameter.stride_h for parameter in (convolution, pooling) if parameter.HasField("stride_h")],
+        "stride_w": [parameter.stride_w for parameter in (convolution, pooling) if parameter.HasField("stride_w")],
+        "dilation": list(convolution.dilation),
+        "local_size": [layer.lrn_param.local_size],
+    }
+    for key, numbers in values.items():
+        if 0 in numbers:
+            raise NetworkError(f"{name}: layer {layer.name!r} has {key}: 0; it must be at least 1")
 
 
 def _hint(word: str, known: Iterable[str]) -> str:

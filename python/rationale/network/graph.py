@@ -110,7 +110,7 @@ class Graph:
             names = ", ".join(node.name for node in candidates) or "none"
             raise NetworkError(f"which layer holds the class scores? outputs: {names}; name the target layer")
         top = candidates[0]
-        while top.type in ("Softmax", "Flatten", "Reshape", "Split"):
+        while top.type in ("Softmax", "Split"):
             maker = self.maker(top.bottoms[0], before=top.index)
             if maker is None:
                 raise NetworkError(f"the network has no score layer under {top.name!r}")

@@ -31,7 +31,14 @@ class Network:
     own memory (`data`, `diff`), which live until the next forward pass.
     """
 
-    def __init__(self, definition: NetParameter, net: Any, name: str, gpu: int | None = None) -> None:
+    def __init__(
+        self,
+        definition: NetParameter,
+        net: Any,
+        name: str,
+        gpu: int | None = None,
+        users_names: Mapping[str, str] | None = None,
+    ) -> None:
         self.definition = definition
         self.name = name
         self.gpu = gpu
@@ -39,6 +46,8 @@ class Network:
         self.graph: Graph = read_graph(net, definition.layer)
         self.derived: dict[str, Any] = {}  # what rooms above keep of what they computed from the weights
         self._blobs: list[Blob] = list(net._blobs)
+        self._users_names = dict(users_names or {})  # of blobs that have another name here
+        self._reached: set[int] = set()  # blobs that the last backward pass came to
 
     @classmethod
     def load(
@@ -60,14 +69,14 @@ class Network:
         device.select(gpu)
         original = read_network(prototxt)
         check_network(original, str(prototxt))
-        definition = for_explaining(original)
+        definition, users_names = for_explaining(original)
         net = _build(definition, str(prototxt))
         if weights is not None:
             load_weights(net, weights)
         folds = find_folds(definition)
         if folds:
             definition, net = _fold(definition, net, folds, str(prototxt))
-        network = cls(definition, net, str(prototxt), gpu)
+        network = cls(definition, net, str(prototxt), gpu, users_names)
         network.graph.aliases.update({layer.name: fold.linear.name for fold in folds for layer in fold.absorbed})
         return network
 
@@ -91,7 +100,7 @@ class Network:
             batch: float32 (N, C, H, W), already preprocessed; or one array for each input by name.
 
         Raises:
-            NetworkError: the batch does not fit the input, holds NaN or infinity, or Caffe refuses it.
+            NetworkError: the batch does not fit the input, Caffe refuses it, or NaN or infinity goes in or comes out.
         """
         device.select(self.gpu)
         arrays = self._input_arrays(batch)
@@ -105,10 +114,17 @@ class Network:
             self.data(self.graph.blob(name))[...] = array
         with caffe_errors(self.name):
             self.net._forward(0, len(self.graph.nodes) - 1)
-        return {self.graph.blob_names[blob]: self.data(blob).copy() for blob in self.net._outputs}
+        outputs = {}
+        for blob in self.net._outputs:
+            name = self.graph.blob_names[blob]
+            outputs[self._users_names.get(name, name)] = self.data(blob).copy()
+        for name, values in outputs.items():
+            if not np.isfinite(values).all():
+                raise NetworkError(f"{self.name}: output {name!r} holds NaN or infinity; check the input and its scale")
+        return outputs
 
     def activation(self, name: str) -> Array:
-        """Copy of a layer's output, float32 (N, C, H, W); after the layers that work in place on it."""
+        """Copy of what a layer put out, float32 (N, C, H, W), after a plain ReLU or Dropout in place on it."""
         return self.data(self.graph.blob(name)).copy()
 
     def _input_arrays(self, batch: Array | Mapping[str, Array]) -> dict[str, Array]:
@@ -170,18 +186,30 @@ class Network:
         with self.backward_from(start, seed) as path:
             for node in reversed(path):
                 self.run_backward(node)
+        self._reached = {blob for node in path for blob in node.tops}
+        for blob in set(self.net._inputs) - self._reached:
+            self.diff(blob).fill(0)  # the layer does not depend on this input
         return {name: self.diff(self.graph.blob(name)).copy() for name in self.inputs}
 
     def gradient_at(self, name: str) -> Array:
-        """Copy of the gradient at a layer's output after `backward`, float32 (N, C, H, W)."""
-        return self.diff(self.graph.blob(name)).copy()
+        """Copy of the gradient at a layer's output after `backward`, float32 (N, C, H, W).
+
+        Raises:
+            NetworkError: the last backward pass did not come there.
+        """
+        blob = self.graph.blob(name)
+        if blob not in self._reached:
+            raise NetworkError(f"the last backward pass did not come to {name!r}")
+        return self.diff(blob).copy()
 
     def _unit_seed(self, start: Node, unit: int | tuple[int, ...]) -> Array:
         seed = np.zeros(self._blobs[start.tops[0]].shape, np.float32)
-        place = (unit,) if isinstance(unit, int) else tuple(unit)
+        place = tuple(np.atleast_1d(np.asarray(unit)).tolist())
         sizes = seed.shape[1:]
-        inside = len(place) in (1, len(sizes)) and all(
-            0 <= each < size for each, size in zip(place, sizes, strict=False)
+        inside = (
+            all(isinstance(each, int) for each in place)
+            and len(place) in (1, len(sizes))
+            and all(0 <= each < size for each, size in zip(place, sizes, strict=False))
         )
         if not inside:
             raise NetworkError(f"layer {start.name!r} has no unit {unit}; its output is {_shape_text(seed.shape)}")

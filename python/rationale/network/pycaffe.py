@@ -1,5 +1,6 @@
 """Imports Caffe: quietly unless asked, with a clear word when it is missing, and its failures as our errors."""
 
+import ctypes
 import functools
 import importlib
 import os
@@ -29,9 +30,16 @@ def pycaffe() -> ModuleType:
     # Threads that wait for work sleep: spinning ones starve BLAS's own, and every other process of the machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        return importlib.import_module("caffe")
+        module = importlib.import_module("caffe")
+        os.register_at_fork(after_in_child=_work_on_one_thread)
+        return module
     except ImportError as error:
         raise NetworkError(f"Caffe cannot be imported ({error}); `make setup` builds and installs it") from error
+
+
+def _work_on_one_thread() -> None:
+    """In a forked child the parent's OpenMP threads do not exist, and work given to them would never end."""
+    ctypes.CDLL("libgomp.so.1").omp_set_num_threads(1)
 
 
 @functools.cache

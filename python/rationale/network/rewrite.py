@@ -8,9 +8,19 @@ from rationale.network.check import test_phase_layers
 from rationale.network.prototxt import LayerParameter, NetParameter
 from rationale.network.pycaffe import messages
 
+# A plain ReLU (or Dropout, which does nothing here) may overwrite what these put out: where relevance or a gradient
+# flows, their output equals what was overwritten, and their own backward pass does not look at it.
+_MAY_BE_OVERWRITTEN = frozenset(
+    {"Convolution", "Deconvolution", "InnerProduct", "BatchNorm", "Scale", "Bias", "Concat", "Pooling", "Split"}
+    | {"Eltwise", "ReLU", "Dropout"}
+)
 
-def for_explaining(network: NetParameter) -> NetParameter:
-    """A copy of an upgraded, checked network, ready for forward passes and data-only backward passes."""
+
+def for_explaining(network: NetParameter) -> tuple[NetParameter, dict[str, str]]:
+    """A copy of an upgraded, checked network, ready for forward passes and data-only backward passes.
+
+    Also returns the user's name of each blob that has another one in the copy.
+    """
     copy = messages().NetParameter()
     copy.CopyFrom(network)
     del copy.layer[:]
@@ -19,14 +29,17 @@ def for_explaining(network: NetParameter) -> NetParameter:
         del layer.include[:], layer.exclude[:], layer.propagate_down[:]
         _start_with_one(layer)
         _learn_nothing(layer)
-    _separate_in_place_layers(copy)
+    renamed = _separate_in_place_layers(copy)
     copy.force_backward = True  # patch 0003: without the weight gradients that lr_mult 0 turns off
-    return copy
+    return copy, renamed
 
 
-def overwrites_harmlessly(layer: LayerParameter) -> bool:
-    """Whether running in place loses nothing: a plain ReLU's output tells its input wherever relevance can flow."""
-    return bool(layer.type == "Dropout" or (layer.type == "ReLU" and layer.relu_param.negative_slope == 0))
+def _overwrites_harmlessly(layer: LayerParameter, maker: LayerParameter | None) -> bool:
+    is_plain = layer.type == "Dropout" or (layer.type == "ReLU" and layer.relu_param.negative_slope == 0)
+    if maker is None or not is_plain or maker.type not in _MAY_BE_OVERWRITTEN:
+        return False
+    is_product = maker.type == "Eltwise" and maker.eltwise_param.operation == maker.eltwise_param.PROD
+    return not is_product
 
 
 def _start_with_one(layer: LayerParameter) -> None:
@@ -58,20 +71,26 @@ def _parameter_count(layer: LayerParameter) -> int:
     return int(counts.get(layer.type, 0))
 
 
-def _separate_in_place_layers(network: NetParameter) -> None:
-    """Gives in-place layers an output blob of their own, save those that overwrite harmlessly."""
+def _separate_in_place_layers(network: NetParameter) -> dict[str, str]:
+    """Gives in-place layers an output blob of their own, save those that overwrite harmlessly.
+
+    Returns the user's name of each new blob.
+    """
     taken = {top for layer in network.layer for top in layer.top}
-    renamed: dict[str, str] = {}
+    now: dict[str, str] = {}  # the blob that holds what the user calls so, at this point of the network
+    makers: dict[str, LayerParameter] = {}
     for layer in network.layer:
-        in_place = [top for top in layer.top if top in layer.bottom]
+        in_place = set(layer.top) & set(layer.bottom)
         for position, bottom in enumerate(layer.bottom):
-            layer.bottom[position] = renamed.get(bottom, bottom)
+            layer.bottom[position] = now.get(bottom, bottom)
         for position, top in enumerate(layer.top):
-            if top in in_place and not overwrites_harmlessly(layer):
-                renamed[top] = _free_name(layer.name, taken)
-            elif top not in in_place:
-                renamed.pop(top, None)
-            layer.top[position] = renamed.get(top, top)
+            if top not in in_place:
+                now[top] = top
+            elif not _overwrites_harmlessly(layer, makers.get(now[top])):
+                now[top] = _free_name(layer.name, taken)
+            layer.top[position] = now[top]
+            makers[now[top]] = layer
+    return {blob: name for name, blob in now.items() if blob != name}
 
 
 def _free_name(wish: str, taken: set[str]) -> str:
