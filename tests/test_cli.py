@@ -101,8 +101,66 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments: list[str], message: st
     assert message in done.stderr
 
 
-def test_an_unknown_option_is_exit_code_2_too() -> None:
-    assert run("explain", "--colour").returncode == 2
+@pytest.mark.parametrize(
+    "arguments", [["explain", "--colour"], ["explain"], ["nothing"], ["explain", "x", "--gpu", "a"]]
+)
+def test_wrong_usage_is_one_line_and_exit_code_2_too(arguments: list[str]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_odd_names_do_no_harm(digit_files: list[Path], tmp_path: Path) -> None:
+    """Names that are no UTF-8, that the report's own file has, or that stand there twice."""
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.png"))
+    taken, twin = tmp_path / "report.html.png", tmp_path / "." / "digit 1.png"
+    odd.write_bytes(digit_files[0].read_bytes())
+    taken.write_bytes(digit_files[0].read_bytes())
+    command = [
+        *RATIONALE,
+        "explain",
+        odd,
+        taken,
+        digit_files[1],
+        f"{tmp_path}/./digit 1.png",
+        "--out",
+        tmp_path / "out",
+    ]
+    done = subprocess.run(command, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(b"strongest channels") == 3
+    assert (tmp_path / "out" / "report.html").read_text().count("<article") == 3
+    assert twin.exists()
+
+
+def test_a_full_disk_is_one_line(digit_files: list[Path], tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*RATIONALE, "explain", digit_files[0], "--out", tmp_path / "out"], stdout=full, stderr=subprocess.PIPE
+        )
+    assert done.returncode == 2
+    assert done.stderr.count(b"\n") == 1
+    latin = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(
+        [*RATIONALE, "explain", digit_files[0], "--class", "0", "--out", tmp_path / "out"],
+        capture_output=True,
+        env=latin,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_ctrl_c_while_training_keeps_what_was_done(tmp_path: Path) -> None:
+    command = [*RATIONALE, "train", "classifier", "--out", str(tmp_path / "out"), "--iterations", "5000"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(3)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "goes on where it stopped" in said
+    assert json.loads((tmp_path / "out" / "progress.json").read_text())["iteration"] > 0
 
 
 def test_verbose_shows_caffes_log(digit_files: list[Path], tmp_path: Path) -> None:
@@ -145,18 +203,22 @@ def test_training_goes_on_after_a_kill(tmp_path: Path) -> None:
     killed.wait()
     assert json.loads(progress.read_text())["iteration"] in (20, 40)
     assert not (tmp_path / "killed" / "classifier.caffemodel").exists()
-    for name in ("killed", "whole"):
+    assert run(*command[1:], tmp_path / "parts", "--iterations", 33).returncode == 0
+    for name in ("killed", "parts", "whole"):
         done = run(*command[1:], tmp_path / name)
         assert done.returncode == 0, done.stderr
-    resumed, whole = ((tmp_path / name / "classifier.caffemodel").read_bytes() for name in ("killed", "whole"))
+    names = ("killed", "parts", "whole")
+    resumed, in_parts, whole = ((tmp_path / name / "classifier.caffemodel").read_bytes() for name in names)
     assert resumed == whole
+    assert in_parts == whole
 
 
 def test_batch_heatmaps_are_what_explain_gives(tmp_path: Path, digit_files: list[Path]) -> None:
     """Covered for all pictures in tests/batch; here only that the command refuses what it must."""
     wrong = tmp_path / "other.h5"
     wrong.write_text("not HDF5")
-    done = run("batch", "heatmaps", "--out", wrong)
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
-    assert run("batch", "heatmaps", "--split", "nothing").returncode == 2
+    for arguments in (["--out", wrong], ["--out", tmp_path], ["--split", "nothing"], ["--composite", "magic"]):
+        done = run("batch", "heatmaps", *arguments)
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
+    assert wrong.read_text() == "not HDF5"

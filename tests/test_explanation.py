@@ -120,7 +120,7 @@ def test_names_cannot_inject_markup(mnist_model: Model, digits: np.ndarray) -> N
     assert "<script>alert" not in shown
     from rationale.render.report import render_report
 
-    assert "<script>alert" not in render_report([bad.card()], bad.name)
+    assert "<script>alert" not in render_report([bad.report_part()], bad.name)
 
 
 def test_a_notebook_shows_the_explanation(explanation: Explanation) -> None:

@@ -34,7 +34,7 @@ def test_a_model_loads_by_name_and_by_path(tmp_path: Path) -> None:
     assert mine.input_size == (28, 28)
 
 
-@pytest.mark.parametrize("name", ["nothing", "../mnist", "", "/", "mnist/model.toml"])
+@pytest.mark.parametrize("name", ["nothing", "../mnist", "", "/", "mnist/model.toml", "x" * 5000, "a\0b"])
 def test_an_unknown_model_names_the_known_ones(name: str) -> None:
     with pytest.raises(ModelError, match="known are mnist"):
         rationale.load(name)
@@ -48,12 +48,22 @@ def test_an_unknown_model_names_the_known_ones(name: str) -> None:
         ({"title": "title = "}, "model.toml"),
         ({"colour": "colour = 'pink'"}, "grey, rgb or bgr"),
         ({"fit": "fit = 'squash'"}, "crop, pad or stretch"),
-        ({"mean": "mean = [1.0, 2.0]"}, "1 or 1 numbers"),
-        ({"scale": "scale = 'big'"}, "are numbers"),
-        ({"labels": "labels = []"}, "not empty"),
+        ({"mean": "mean = [1.0, 2.0]"}, "list of 1 or 1 numbers"),
+        ({"scale": "scale = 'big'"}, "other than 0"),
+        ({"labels": "labels = []"}, "different strings, not empty"),
         ({"composite": "composite = 'magic'"}, "no composite is named 'magic'"),
         ({"bounds": "bounds = [1.0]"}, "two numbers"),
         ({"weights": ""}, "lacks.*weights"),
+        ({"weights": "weights = 3"}, r"paths in \[files\]"),
+        ({"labels": "labels = '0123456789'"}, "list of different strings"),
+        ({"labels": "labels = ['a', 'a']"}, "list of different strings"),
+        ({"mean": "mean = 0.0"}, "is a list of"),
+        ({"scale": "scale = true"}, "other than 0"),
+        ({"bounds": "bounds = [1.0, 0.0]"}, "the lower first"),
+        ({"composite": "composite = {a = 1}"}, "composite is a string"),
+        ({"bounds": "layers = {conv1 = 'magic'}"}, "no rule is written 'magic'"),
+        ({"rotate": "rotate = 'x'"}, "are numbers"),
+        ({"title": "title = 'x'\ninput = 3"}, "must be a table|Cannot overwrite|declared"),
     ],
 )
 def test_mistakes_in_model_toml_are_named(changes: dict[str, str], message: str, tmp_path: Path) -> None:
@@ -66,6 +76,7 @@ def test_mistakes_in_model_toml_are_named(changes: dict[str, str], message: str,
     [
         ({"labels": "labels = ['a', 'b']"}, "2 labels for 10 classes"),
         ({"colour": "colour = 'rgb'", "mean": "mean = [0.0]"}, "does not fit an input of"),
+        ({"feature_layer": "feature_layer = 'ip9'"}, "is no layer"),
     ],
 )
 def test_a_description_that_does_not_fit_the_network_is_named(changes: dict, message: str, tmp_path: Path) -> None:
@@ -99,6 +110,15 @@ def test_colour_order_and_mean(tmp_path: Path) -> None:
 def test_a_class_that_does_not_exist_is_named(target: object, mnist_model: Model, digits: np.ndarray) -> None:
     with pytest.raises(ModelError, match="no class"):
         mnist_model.explain(digits[0], target=target)
+
+
+def test_own_rules_in_model_toml(tmp_path: Path, digits: np.ndarray) -> None:
+    model = rationale.load(
+        copied(tmp_path, bounds="bounds = [0.0, 1.0]\nlayers = { conv1 = 'flat', 'ip*' = 'epsilon(0.1)' }")
+    )
+    rules = {account.layer: account.rule for account in model.explain(digits[0]).ledger}
+    assert (rules["conv1"], rules["conv2"], rules["ip1"]) == ("flat", "z+", "epsilon(0.1)")
+    assert model.explain(digits[0], composite="epsilon-gamma-box").ledger[-1].rule == "box"
 
 
 def test_explaining_together_equals_explaining_alone(mnist_model: Model, digits: np.ndarray) -> None:

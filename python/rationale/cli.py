@@ -3,12 +3,15 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rationale import __version__
 from rationale.errors import RationaleError
+
+if TYPE_CHECKING:
+    from rationale.explanation import Explanation
 
 app = typer.Typer(
     name="rationale",
@@ -31,23 +34,42 @@ CompositeOption = Annotated[str | None, typer.Option("--composite", help="How re
 GpuOption = Annotated[int | None, typer.Option("--gpu", min=0, help="Number of the GPU; the CPU otherwise.")]
 
 AT_ONCE = 16  # pictures explained together
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 
 def main() -> None:
     """Runs a command; a user's mistake becomes one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    arguments = sys.argv[1:]
+    if "--verbose" in arguments:  # an option of every command, wherever it stands
+        arguments = ["--verbose", *(each for each in arguments if each != "--verbose")]
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str]) -> int:
     try:
-        app()
-    except RationaleError as error:
+        code = int(app(arguments, standalone_mode=False) or 0)
+        sys.stdout.flush()
+        if code == _INTERRUPTED:
+            print("rationale: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return code
+    except (RationaleError, typer.exceptions.TyperException) as error:
         complain(error)
-        sys.exit(2)
+        return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return 1
+    except OSError as error:
+        print(f"rationale: {error.strerror or error}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
 
 
-def complain(error: RationaleError) -> None:
+def complain(error: Exception) -> None:
     """One line on standard error."""
-    print(f"rationale: {' '.join(str(error).split())}", file=sys.stderr)
+    text = error.format_message() if isinstance(error, typer.exceptions.TyperException) else str(error)
+    print(f"rationale: {' '.join(text.split())}", file=sys.stderr)
 
 
 def _show_version(wanted: bool) -> None:
@@ -77,67 +99,69 @@ def explain(
     target: Annotated[str | None, typer.Option("--class", help="Explain this class, not the predicted one.")] = None,
     composite: CompositeOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the results go.")] = Path("explained"),
-    title: Annotated[str | None, typer.Option("--title", help="Heading of the report on several pictures.")] = None,
+    title: Annotated[str | None, typer.Option("--title", help="Heading of the report.")] = None,
     gpu: GpuOption = None,
 ) -> None:
     """Explain why a picture was classified as it was."""
-    from rationale.explanation import save_report
-    from rationale.model import Model
+    from rationale.explanation import make_folder, save_report
+    from rationale.model import Model, source_name
 
     loaded = Model.load(model, gpu=gpu)
+    rules = loaded.composite(composite)
     loaded.network  # noqa: B018  a broken model is one error, not one for each picture
     if target is not None:
         loaded.class_number(target)
-    folders = _folders_for(images, out)
-    explained, failed = [], 0
-    for start in range(0, len(images), AT_ONCE):
+    make_folder(out)
+    pictures = list(dict.fromkeys(Path(image) for image in images))
+    folders = _folders_for(pictures, out)
+    parts, failed = [], 0
+    for start in range(0, len(pictures), AT_ONCE):
         views = {}
-        for image in images[start : start + AT_ONCE]:
+        for picture in pictures[start : start + AT_ONCE]:
             try:
-                views[image] = loaded.view(image)
+                views[picture] = loaded.view(picture)
             except RationaleError as error:
                 complain(error)
                 failed += 1
-        names = [Path(image).name for image in views]
-        results = loaded.explain_views(list(views.values()), names, target=target, composite=composite)
-        for image, explanation in zip(views, results, strict=True):
+        names = [source_name(picture, 0) for picture in views]
+        for picture, explanation in zip(
+            views, loaded.explain_views(list(views.values()), names, target=target, composite=rules), strict=True
+        ):
             print(_summary(explanation))
-            written = explanation.save(folders[image])
+            written = explanation.save(folders[picture], title)
             print(f"  wrote {written[0].parent}/: {', '.join(path.name for path in written)}")
-        explained += results
-    if len(images) > 1 and explained:
-        heading = title or f"{len(explained)} pictures explained"
-        print(f"wrote {save_report(explained, out / 'report.html', heading)}")
+            parts.append(explanation.report_part())
+    if len(pictures) > 1 and parts:
+        count = "1 picture" if len(parts) == 1 else f"{len(parts)} pictures"
+        print(f"wrote {save_report(parts, out / 'report.html', title or f'{count} explained')}")
     if failed:
         raise typer.Exit(2)
 
 
-def _folders_for(images: list[str], out: Path) -> dict[str, Path]:
+def _folders_for(pictures: list[Path], out: Path) -> dict[Path, Path]:
     """One picture goes to `out` itself, each of several to a directory of its own under it."""
-    if len(images) == 1:
-        return {images[0]: out}
-    folders: dict[str, Path] = {}
-    taken: set[str] = set()
-    for image in images:
-        if image in folders:
-            continue
-        stem = Path(image).stem or "picture"
+    if len(pictures) == 1:
+        return {pictures[0]: out}
+    folders: dict[Path, Path] = {}
+    taken = {"report.html"}  # the report on all of them
+    for picture in pictures:
+        stem = picture.stem or "picture"
         name, number = stem, 2
         while name in taken:
             name, number = f"{stem}-{number}", number + 1
         taken.add(name)
-        folders[image] = out / name
+        folders[picture] = out / name
     return folders
 
 
-def _summary(explanation) -> str:  # type: ignore[no-untyped-def]
+def _summary(explanation: "Explanation") -> str:
     from rationale.render.report import percent, signed
 
     line = f"{explanation.name}: {explanation.label} ({percent(explanation.probability)})"
     if explanation.target_index != explanation.index:
-        line += f", explained for {explanation.target}"
+        line += f", explained for {explanation.target} ({percent(explanation.target_probability)})"
     channels = explanation.strongest_channels(3)
-    parts = ", ".join(f"#{each.number} {signed(each.relevance)} ({each.share:+.0%})" for each in channels)
+    parts = ", ".join(f"#{each.number} {signed(each.relevance)}" for each in channels)
     return f"{line}\n  strongest channels of {channels[0].layer}: {parts} of the score {signed(explanation.score)}"
 
 

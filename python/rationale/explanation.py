@@ -1,6 +1,7 @@
 """Explanation: one decision explained, and how it is kept as pictures, data and a page."""
 
 import html
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from rationale.images import Pixels
 from rationale.lrp import Entry, Relevance
 from rationale.render.colours import symmetric_scale
 from rationale.render.pictures import enlarge, heatmap_picture, overlay_picture, png_bytes, with_scale_bar
-from rationale.render.report import Account, Card, LayerView, percent, render_report
+from rationale.render.report import Account, Card, LayerView, Part, draw, percent, render_report
 
 Array = NDArray[np.float32]
 
@@ -27,7 +28,7 @@ FILES = ("heatmap.png", "overlay.png", "explanation.json", "explanation.h5", "re
 
 @dataclass(frozen=True)
 class Channel:
-    """One channel's part in a decision; `share` is its relevance as a share of the score."""
+    """One channel's part in a decision; `share` is its relevance as a share of the score's magnitude."""
 
     layer: str
     number: int
@@ -35,7 +36,7 @@ class Channel:
     share: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """Why a classifier decided as it did on one picture.
 
@@ -86,7 +87,7 @@ class Explanation:
         layer = layer or self._topmost_map()
         totals = self.channel_relevance(layer)
         order = np.argsort(-np.abs(totals), kind="stable")[:count]
-        share = 1 / self.score if self.score else 0.0
+        share = 1 / abs(self.score) if self.score else 0.0
         return [Channel(layer, int(each), float(totals[each]), float(totals[each] * share)) for each in order]
 
     def _topmost_map(self) -> str:
@@ -95,7 +96,12 @@ class Explanation:
         names = [name for name in [*convolutions, *self.relevance] if self.relevance[name][0].size > 1]
         return names[0] if names else next(iter(self.relevance))
 
-    def save(self, folder: str | PathLike[str]) -> list[Path]:
+    @property
+    def target_probability(self) -> float:
+        """Probability of the explained class."""
+        return dict(self.classes)[self.target]
+
+    def save(self, folder: str | PathLike[str], title: str | None = None) -> list[Path]:
         """Writes heatmap.png, overlay.png, explanation.json, explanation.h5 and report.html; returns their paths.
 
         Raises:
@@ -105,14 +111,15 @@ class Explanation:
         scale = symmetric_scale(self.heatmap)
         heatmap = enlarge(heatmap_picture(self.heatmap, scale))
         overlay = enlarge(overlay_picture(self.image, self.heatmap, scale))
+        make_folder(place)
         try:
-            place.mkdir(parents=True, exist_ok=True)
             (place / "heatmap.png").write_bytes(png_bytes(with_scale_bar(heatmap, scale)))
             (place / "overlay.png").write_bytes(png_bytes(overlay))
             text = json.dumps(self.as_dict(), ensure_ascii=False, indent=1, allow_nan=False)
             (place / "explanation.json").write_text(text, encoding="utf-8")
-            self._write_hdf5(place / "explanation.h5")
-            (place / "report.html").write_text(render_report([self.card()], self.name), encoding="utf-8")
+            (place / "explanation.h5").write_bytes(self._hdf5())
+            page = render_report([self.report_part()], title or self.name)
+            (place / "report.html").write_text(page, encoding="utf-8")
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
         return [place / name for name in FILES]
@@ -138,8 +145,10 @@ class Explanation:
             "settings": dict(self.settings),
         }
 
-    def _write_hdf5(self, path: Path) -> None:
-        with h5py.File(path, "w") as file:
+    def _hdf5(self) -> bytes:
+        """The maps as an HDF5 file; made in memory, for HDF5 does not survive a full disk."""
+        content = io.BytesIO()
+        with h5py.File(content, "w") as file:
             file.attrs.update({"picture": self.name, "label": self.label, "probability": self.probability})
             file.attrs.update({"target": self.target, "score": self.score, "rationale": __version__})
             file.attrs.update(self.settings)
@@ -147,11 +156,12 @@ class Explanation:
             file.create_dataset("heatmap", data=self.heatmap, compression="gzip")
             for name, maps in self.relevance.items():
                 file.create_dataset(f"relevance/{name.replace('/', '|')}", data=maps, compression="gzip")
+        return content.getvalue()
 
-    def card(self) -> Card:
-        """What the report shows of this explanation."""
+    def report_part(self) -> Part:
+        """This explanation's part of a report, drawn; small, unlike the explanation itself."""
         below_score = [account.layer for account in self.ledger][1:]
-        return Card(
+        card = Card(
             name=self.name,
             photo=self.image,
             heatmap=self.heatmap,
@@ -165,10 +175,11 @@ class Explanation:
             settings=list(self.settings.items()),
             sentence=self.sentence,
         )
+        return draw(card)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the report, in a frame of its own so that its styles stay inside."""
-        page = html.escape(render_report([self.card()], self.name, fragment=True), quote=True)
+        page = html.escape(render_report([self.report_part()], self.name, fragment=True), quote=True)
         style = "width:100%;height:620px;border:0"
         return f'<iframe srcdoc="{page}" style="{style}" title="{html.escape(self.name, quote=True)}"></iframe>'
 
@@ -176,15 +187,26 @@ class Explanation:
         return f"Explanation({self.name!r}: {self.label!r}, {percent(self.probability)})"
 
 
-def save_report(explanations: Sequence[Explanation], path: Path, title: str) -> Path:
-    """Writes one page with all explanations.
+def make_folder(folder: Path) -> None:
+    """Makes a directory for results, unless it is there.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
+
+
+def save_report(parts: Sequence[Part], path: Path, title: str) -> Path:
+    """Writes one page with the parts of several explanations.
 
     Raises:
         OutputError: the file cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(render_report([each.card() for each in explanations], title), encoding="utf-8")
+        path.write_text(render_report(parts, title), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     return path

@@ -29,17 +29,19 @@ def load_image(source: Source) -> Pixels:
     if isinstance(source, np.ndarray):
         return _check_array(source)
     if isinstance(source, Image.Image):
-        return _to_pixels(source, "the image")
+        try:
+            return _to_pixels(source, "the image")
+        except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+            raise ImageError(f"the image cannot be read ({error})") from error
     path = Path(source)
     _check_file(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged metadata; size is checked below
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # damaged metadata; the size is checked before anything is unpacked
             Image.init()
             with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
                 return _to_pixels(image, str(path))
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: more than {MAX_PIXELS:,} pixels; make it smaller first") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{path}: not a picture in a format that is read here (PNG, JPEG, TIFF, WebP, …)") from error
@@ -71,6 +73,8 @@ def _check_array(array: NDArray[np.uint8]) -> Pixels:
 
 
 def _to_pixels(image: Image.Image, name: str) -> Pixels:
+    if image.width * image.height == 0:
+        raise ImageError(f"{name}: has no pixels")
     if image.width * image.height > MAX_PIXELS:
         raise ImageError(f"{name}: {image.width} × {image.height} is more than {MAX_PIXELS:,} pixels; make it smaller")
     image = ImageOps.exif_transpose(image)
@@ -86,11 +90,12 @@ def _to_pixels(image: Image.Image, name: str) -> Pixels:
 
 
 def _reduce_depth(samples: NDArray[np.float64], mode: str, name: str) -> Pixels:
-    """16-bit integers, or floats in 0…1 or 0…255, as uint8."""
+    """Integers in 0…65535 (or, of 32 bits, 0…255), or floats in 0…1 or 0…255, as uint8."""
     if not np.isfinite(samples).all():
         raise ImageError(f"{name}: holds NaN or infinite samples")
     bottom, top = samples.min(), samples.max()
-    full_scale = 65535.0 if mode != "F" else 1.0 if top <= 1 else 255.0
+    small = 255.0 if mode == "I" and top <= 255 else 65535.0  # 32-bit integers often hold plain grey levels
+    full_scale = small if mode != "F" else 1.0 if top <= 1 else 255.0
     if bottom < 0 or top > full_scale:
         raise ImageError(f"{name}: samples from {bottom:g} to {top:g}; 0 to {full_scale:g} are understood")
     return np.round(samples * (255.0 / full_scale)).astype(np.uint8)

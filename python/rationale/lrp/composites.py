@@ -72,7 +72,7 @@ class Composite:
         types = {key.removeprefix("type:"): rule for key, rule in parsed.items() if key.startswith("type:")}
         names = {key: rule for key, rule in parsed.items() if not key.startswith("type:")}
         return Composite(
-            f"{self.name} with {len(rules)} own {'rule' if len(rules) == 1 else 'rules'}",
+            f"{self.name} with {', '.join(f'{key}: {rule.name}' for key, rule in parsed.items())}",
             {**self.by_type, **types},
             self.lowest,
             {**names, **self.by_name},

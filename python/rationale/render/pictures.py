@@ -22,7 +22,7 @@ def heatmap_picture(heatmap: Map, scale: float) -> Pixels:
 
 def overlay_picture(photo: Pixels, heatmap: Map, scale: float) -> Pixels:
     """The photo, pale and grey, under relevance that covers it the more the stronger it is, uint8 (H, W, 3)."""
-    pale = 255 - (255 - to_rgb(to_grey(photo)).astype(float)) * 0.45
+    pale = 116 + to_rgb(to_grey(photo)).astype(float) * 0.4
     cover = np.clip(np.abs(heatmap) / scale, 0, 1)[..., None] ** 0.6
     return np.round(pale * (1 - cover) + diverging(heatmap, scale) * cover).astype(np.uint8)
 
@@ -46,7 +46,7 @@ def with_scale_bar(picture: Pixels, scale: float) -> Pixels:
     draw.rectangle((margin - 1, height + 9, width - margin, height + 20), outline=(170, 170, 170))
     font = ImageFont.load_default(13)
     for x, text, anchor in (
-        (margin, f"−{scale:.3g}", "la"),
+        (margin, f"-{scale:.3g}", "la"),
         (width / 2, "0", "ma"),
         (width - margin, f"+{scale:.3g}", "ra"),
     ):

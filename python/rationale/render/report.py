@@ -1,8 +1,9 @@
 """The HTML report: one self-contained page for any number of explained pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -55,11 +56,14 @@ class Card:
     sentence: str | None = None
 
 
-def render_report(cards: Sequence[Card], title: str = "Rationale", fragment: bool = False) -> str:
+Part = Mapping[str, Any]  # what the template wants to know of one picture; see `draw`
+
+
+def render_report(parts: Sequence[Part], title: str = "Rationale", fragment: bool = False) -> str:
     """The page as a string; with `fragment` only the part that a notebook embeds."""
-    views = [_view(card, number) for number, card in enumerate(cards)]
-    shared = _shared_settings(cards)
-    return _template().render(title=title, cards=views, settings=shared, fragment=fragment, shown=SHOWN_CLASSES)
+    numbered = [{**part, "id": f"picture-{number + 1}"} for number, part in enumerate(parts)]
+    settings = _shared_settings(parts)
+    return _template().render(title=title, parts=numbered, settings=settings, fragment=fragment)
 
 
 @cache
@@ -72,6 +76,7 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters["signed"] = signed
+    environment.filters["amount"] = amount
     environment.filters["number"] = number
     environment.filters["percent"] = percent
     return environment.get_template("report.html.j2")
@@ -87,6 +92,12 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value:.{digits}g}".replace("-", "−")
 
 
+def amount(value: float) -> str:
+    """A number of the ledger: four decimals, so that a column lines up; tiny ones as powers of ten."""
+    text = f"{value:+.4f}" if value == 0 or abs(value) >= 5e-5 else f"{value:+.0e}"
+    return "0" if value == 0 else text.replace("-", "−")
+
+
 def percent(share: float) -> str:
     """A share as a percentage that never claims certainty it does not have."""
     if 0.9995 <= share < 1:
@@ -96,61 +107,66 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _shared_settings(cards: Sequence[Card]) -> list[tuple[str, str]]:
-    """Settings that are the same on every card."""
-    if not cards:
+def _shared_settings(parts: Sequence[Part]) -> list[tuple[str, str]]:
+    """Settings that are the same for every picture."""
+    if not parts:
         return []
-    return [pair for pair in cards[0].settings if all(pair in card.settings for card in cards)]
+    return [pair for pair in parts[0]["settings"] if all(pair in part["settings"] for part in parts)]
 
 
-def _view(card: Card, number: int) -> dict[str, object]:
+def draw(card: Card) -> Part:
+    """Draws the pictures of a card, so that its maps need not be kept."""
     scale = symmetric_scale(card.heatmap)
-    pixelated = max(card.photo.shape[:2]) < 100
+    shown = [*card.classes[:SHOWN_CLASSES]]
+    if card.target not in (label for label, _ in shown):
+        shown[-1] = (card.target, dict(card.classes)[card.target])
     return {
-        "card": card,
-        "id": f"picture-{number + 1}",
+        "name": card.name,
+        "label": card.label,
+        "probability": card.probability,
+        "target": card.target,
+        "target_probability": dict(card.classes)[card.target],
+        "sentence": card.sentence,
+        "score": card.score,
+        "classes": shown,
+        "settings": list(card.settings),
         "photo": data_uri(card.photo),
         "heatmap": data_uri(heatmap_picture(card.heatmap, scale)),
         "overlay": data_uri(overlay_picture(card.photo, card.heatmap, scale)),
-        "scale": scale,
-        "pixelated": pixelated,
+        "scale": scale if card.heatmap.any() else 0.0,
+        "pixelated": max(card.photo.shape[:2]) < 100,
         "accounts": [_account_view(account, card.score) for account in card.accounts],
-        "layers": [_layer_view(layer, card.score) for layer in card.layers],
+        "layers": [_layer_view(layer) for layer in card.layers],
         "absorbed": sum(account.bias + account.stabiliser for account in card.accounts),
         "arrived": float(card.heatmap.sum(dtype=np.float64)),
     }
 
 
 def _account_view(account: Account, score: float) -> dict[str, object]:
-    """The row and the widths of its bars, in percent of the score."""
-
-    def width(amount: float) -> float:
-        return min(100.0, 100 * abs(amount / score)) if score else 0.0
-
-    return {"row": account, "passed": width(account.passed_on), "bias": width(account.bias)}
+    """The row and the width of its bar, in percent of the score."""
+    share = min(1.0, abs(account.passed_on / score)) if score else 0.0
+    return {"row": account, "width": 100 * share}
 
 
-def _layer_view(layer: LayerView, score: float) -> dict[str, object]:
+def _layer_view(layer: LayerView) -> dict[str, object]:
     """Channels of a layer: the whole distribution as bars, and the strongest few with their maps."""
     totals = layer.relevance.reshape(len(layer.relevance), -1).sum(axis=1)
-    order = np.argsort(-np.abs(totals), kind="stable")
-    strongest = order[:SHOWN_CHANNELS]
+    strongest = np.argsort(-np.abs(totals), kind="stable")[:SHOWN_CHANNELS]
     spatial = layer.relevance.shape[1:] != (1, 1)
     scale = symmetric_scale(layer.relevance[strongest])
     return {
         "name": layer.name,
         "count": len(totals),
         "bars": _bars(np.sort(totals)[::-1]),
+        "scale": scale if spatial and layer.relevance.any() else None,
         "strongest": [
             {
                 "channel": int(channel),
                 "total": float(totals[channel]),
-                "share": float(totals[channel] / score) if score else 0.0,
                 "map": data_uri(diverging(layer.relevance[channel], scale)) if spatial else None,
             }
             for channel in strongest
         ],
-        "spatial": spatial,
     }
 
 
