@@ -4,26 +4,37 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup caffe demo test lint reproduce fresh clean
+.PHONY: help setup caffe peers demo test lint reproduce fresh clean
 help:
 	@echo "make setup      build and install everything (once)"
 	@echo "make demo       explain ten handwritten digits, write out/demo/report.html"
 	@echo "make test       all checks and tests"
+	@echo "make lint       ruff and mypy only"
+	@echo "make caffe      build Caffe's wheel only, and print where it is"
+	@echo "make peers      install torch, zennit and captum, which some tests and the benchmarks compare with"
 	@echo "make reproduce  train, measure, write docs/results.md"
 	@echo "make fresh      follow the README on a bare Debian and time it (root, debootstrap)"
 	@echo "make clean      remove the environment and results; the Caffe wheel stays in the user's cache"
 
 setup: $(BIN)/ready
-$(BIN)/ready: pyproject.toml constraints.txt $(wildcard docker/caffe/*.* docker/caffe/patches/*)
+$(BIN)/ready: pyproject.toml constraints.txt $(wildcard docker/caffe/*.* docker/caffe/patches/*) | $(BIN)/pip
 	$(PYTHON) docker/caffe/build.py packages
-	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	wheel=$$($(BIN)/python docker/caffe/build.py wheel) && $(INSTALL) --no-deps --force-reinstall "$$wheel"
 	$(INSTALL) --editable '.[dev]'
 	@touch $@
 
-caffe:
+$(BIN)/pip:
 	$(PYTHON) docker/caffe/build.py packages
-	$(PYTHON) docker/caffe/build.py wheel
+	$(PYTHON) -m venv $(VENV)
+
+caffe: $(BIN)/pip
+	$(BIN)/python docker/caffe/build.py wheel
+
+# torch and zennit, to compare with; --no-deps, for they ask for builds of torchvision that do not fit torch's CPU build.
+peers: $(BIN)/peers
+$(BIN)/peers: constraints-peers.txt | $(BIN)/ready
+	$(INSTALL) --requirement constraints-peers.txt --no-deps
+	@touch $@
 
 demo: setup
 	$(BIN)/rationale data export mnist --split test --each 1 --out out/demo/digits

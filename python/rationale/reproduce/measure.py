@@ -19,15 +19,21 @@ from rationale.resources import shared_directory
 
 
 def measurements_directory() -> Path:
-    """docs/measurements of the checkout: one JSON file for each thing that was measured."""
-    return shared_directory("data").parent / "docs" / "measurements"
+    """docs/measurements of the checkout: one JSON file for each thing that was measured.
+
+    Raises:
+        OutputError: this is an installed package, not a checkout.
+    """
+    docs = shared_directory("data").parent / "docs"
+    if not docs.is_dir():
+        raise OutputError(f"{docs}: not there; experiments are run from a checkout of the repository")
+    return docs / "measurements"
 
 
 def keep(name: str, figures: dict[str, Any]) -> None:
     """Writes figures, with when and where they were measured, to docs/measurements."""
     folder = measurements_directory()
-    if not folder.is_dir():
-        raise OutputError(f"{folder}: not there; experiments are run from a checkout of the repository")
+    folder.mkdir(exist_ok=True)
     text = json.dumps({**figures, "where": machine()}, ensure_ascii=False, indent=1)
     (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 

@@ -11,13 +11,14 @@ from rationale.evaluation.accuracy import predictions
 from rationale.lrp import COMPOSITES, propagate
 from rationale.model import Model
 from rationale.network import Network
-from rationale.reproduce.measure import command, keep, memory_while_running, seconds_to_run
+from rationale.reproduce.measure import command, keep, measurements_directory, memory_while_running, seconds_to_run
 from rationale.training import train_classifier
 from rationale.training.display import training_display
 
 
 def reproduce_mnist(folder: Path) -> None:
     """Trains (or goes on training) in `folder`; writes the figures to docs/measurements."""
+    measurements_directory()  # before an hour's work: is there where to write?
     model = Model.load("mnist")
     with training_display(model.description.title) as report:
         weights = train_classifier(model, folder, report)
@@ -51,7 +52,8 @@ def _conservation(model: Model) -> dict[str, float]:
     for start in range(0, len(test), BATCH):
         batch = model.preprocess([model.view(image) for image in test.images[start : start + BATCH]])
         for name in COMPOSITES:
-            found = propagate(model.network, batch, composite=name, keep=["data"])
+            bounds = model.description.lrp.bounds
+            found = propagate(model.network, batch, composite=name, bounds=bounds, keep=["data"])
             largest[name] = max(largest[name], found.ledger.largest_residual())
     return largest
 
