@@ -41,8 +41,8 @@ demo: setup
 	$(BIN)/rationale explain out/demo/digits/*.png --model mnist --out out/demo --title "Ten handwritten digits"
 
 lint: setup
-	$(BIN)/ruff check python tests docker
-	$(BIN)/ruff format --check python tests docker
+	$(BIN)/ruff check python tests benchmarks docker
+	$(BIN)/ruff format --check python tests benchmarks docker
 	$(BIN)/mypy
 
 test: lint

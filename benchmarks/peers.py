@@ -37,9 +37,10 @@ def stub_torchvision() -> None:
 
 stub_torchvision()
 
-from zennit import composites, rules, types as kinds  # noqa: E402
-from zennit.attribution import Gradient  # noqa: E402
-from zennit.layer import Sum  # noqa: E402
+from zennit import composites, rules
+from zennit import types as kinds
+from zennit.attribution import Gradient
+from zennit.layer import Sum
 
 
 class Twin(nn.Module):
@@ -52,6 +53,14 @@ class Twin(nn.Module):
         self.top = top.tops[0]
         self.inputs = [blob for node in network.graph.nodes if node.type == "Input" for blob in node.tops]
         self.steps = nn.ModuleList([module_for(network, node) for node in self.nodes])
+
+    def take_decisions(self, network: Network) -> None:
+        """Lets max pooling and ReLU decide as they did in the network's last forward pass."""
+        for node, step in zip(self.nodes, self.steps, strict=True):
+            if isinstance(step, MaxPool):
+                step.decide(torch.from_numpy(network.data(node.bottoms[0]).copy()))
+            elif isinstance(step, Rectifier):
+                step.is_open = torch.from_numpy(network.data(node.tops[0]) > 0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         blobs = {self.inputs[0]: x}
@@ -68,13 +77,38 @@ class Twin(nn.Module):
         return blobs[self.top].flatten(1)
 
 
+class MaxPool(nn.MaxPool2d):
+    """Max pooling whose winners can be given: two values that differ in their last bit tie differently elsewhere."""
+
+    winners: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.winners is None:
+            return super().forward(x)
+        return x.flatten(2).gather(2, self.winners.flatten(2)).view(self.winners.shape)
+
+    def decide(self, x: torch.Tensor) -> None:
+        """Takes the winners from these inputs from now on."""
+        shape = (self.kernel_size, self.stride, self.padding)
+        self.winners = nn.functional.max_pool2d(x, *shape, ceil_mode=True, return_indices=True)[1]
+
+
+class Rectifier(nn.ReLU):
+    """A ReLU whose open units can be given: one at 1e-7 here may be at −1e-7 elsewhere."""
+
+    is_open: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) if self.is_open is None else x * self.is_open
+
+
 def module_for(network: Network, node: Node) -> nn.Module:
     """The torch module that computes what a Caffe layer does."""
     makers: dict[str, Callable[[Network, Node], nn.Module]] = {
         "Convolution": _convolution,
         "InnerProduct": _dense,
         "Pooling": _pooling,
-        "ReLU": lambda network, node: nn.ReLU(),
+        "ReLU": lambda network, node: Rectifier(),
         "LRN": _normalisation,
         "Dropout": lambda network, node: nn.Identity(),
         "Eltwise": lambda network, node: Sum(),
@@ -123,7 +157,7 @@ def _pooling(network: Network, node: Node) -> nn.Module:
     parameter = node.parameter.pooling_param
     if parameter.global_pooling:
         return nn.AdaptiveAvgPool2d(1) if parameter.pool == parameter.AVE else nn.AdaptiveMaxPool2d(1)
-    kind = nn.AvgPool2d if parameter.pool == parameter.AVE else nn.MaxPool2d
+    kind = nn.AvgPool2d if parameter.pool == parameter.AVE else MaxPool
     return kind(parameter.kernel_size, parameter.stride, parameter.pad, ceil_mode=True)
 
 
@@ -139,9 +173,10 @@ _AROUND = [(nn.LocalResponseNorm, rules.Pass()), (nn.AdaptiveAvgPool2d, rules.No
 
 def zennit_composite(name: str, bounds: tuple[float, float] | None = None) -> object:
     """zennit's composite that means what ours of that name does."""
-    if name in ("epsilon", "lrp-0", "alpha1-beta0"):
+    if name in ("epsilon", "epsilon 0.01", "lrp-0", "alpha1-beta0"):
         rule = {
             "epsilon": rules.Epsilon(),
+            "epsilon 0.01": rules.Epsilon(epsilon=0.01),
             "lrp-0": rules.Epsilon(epsilon=0.0),
             "alpha1-beta0": rules.AlphaBeta(1, 0),
         }[name]

@@ -3,20 +3,22 @@
 Wants torch and zennit: `make peers`. Without them these tests are skipped, and say so.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rationale.lrp import COMPOSITES, propagate
+from rationale.lrp.rules import epsilon
 from rationale.network import Network
 from rationale.network.pycaffe import pycaffe
 from tests import networks
 from tests.conftest import ROOT
 from tests.lrp.test_backward import NETWORKS
 
-pytest.importorskip("torch", reason="torch is not installed: run `make peers` to compare with zennit")
-pytest.importorskip("zennit", reason="zennit is not installed: run `make peers` to compare with it")
+if not all(find_spec(name) for name in ("torch", "zennit")):
+    pytest.skip("torch and zennit are not installed: run `make peers` to compare with zennit", allow_module_level=True)
 
 from benchmarks.peers import Twin, zennit_relevance
 
@@ -63,19 +65,30 @@ def network_of(kind: str, folder: Path) -> tuple[Network, np.ndarray]:
     return network, networks.batch_for(network, count, seed=3)
 
 
-KINDS = ["LeNet", "CaffeNet-like", "ResNet with BatchNorm", "signed input, negative biases", "imagenet", "vgg16"]
+DEEP = ["imagenet", "vgg16"]
+KINDS = ["LeNet", "CaffeNet-like", "ResNet with BatchNorm", "signed input, negative biases", *DEEP]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_relevance_equals_zennits(kind: str, tmp_path: Path) -> None:
-    """Per sample, the largest difference is at most 1e-4 of the largest relevance, for every composite."""
+    """Per sample, the largest difference is at most 1e-4 of the largest relevance, for every composite.
+
+    zennit computes in float64, and its ReLU and max pooling decide as Caffe's did: among millions of units some are so
+    close to zero, or to the next, that the last bit decides. For the same reason the two deepest networks get the
+    composite `epsilon` with ε = 0.01: at 1e-6, below the rounding of their activations, zennit in float32 is up to 4e-2
+    away from itself in float64.
+    """
     network, batch = network_of(kind, tmp_path)
-    twin = Twin(network).eval()
+    twin = Twin(network).eval().double()
     bounds = (float(batch.min()) - 0.1, float(batch.max()) + 0.1)
     failures = []
     for name in NAMES:
-        ours = propagate(network, batch, composite=name, bounds=bounds, keep=["data"])
-        theirs = zennit_relevance(twin, batch, ours.targets, name, bounds)
+        composite = COMPOSITES[name]
+        if name == "epsilon" and kind in DEEP:
+            name, composite = "epsilon 0.01", composite.with_layers({"*": epsilon(0.01)})
+        ours = propagate(network, batch, composite=composite, bounds=bounds, keep=["data"])
+        twin.take_decisions(network)
+        theirs = zennit_relevance(twin, batch.astype(np.float64), ours.targets, name, bounds)
         largest = np.abs(theirs).reshape(len(batch), -1).max(axis=1)
         apart = (np.abs(ours["data"] - theirs).reshape(len(batch), -1).max(axis=1) / largest).max()
         if not (apart <= 1e-4 and ours.ledger.largest_residual() < 1e-4):
