@@ -17,6 +17,7 @@ ROOMS = [
     "lrp",
     "render",
     "explanation",
+    "description",
     "model",
     "datasets",
     "evaluation",

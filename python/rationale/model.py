@@ -2,20 +2,19 @@
 
 import hashlib
 import os
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rationale import __version__
-from rationale.errors import ModelError, RuleError
+from rationale.description import Description, read_description
+from rationale.errors import ModelError
 from rationale.explanation import Explanation, explanations_of
 from rationale.images import Pixels, Source, border_colour, fit, load_image, to_grey, to_rgb
 from rationale.lrp import propagate
@@ -24,68 +23,6 @@ from rationale.network import Network
 from rationale.resources import shared_directory
 
 Array = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Files:
-    """Paths, relative to model.toml."""
-
-    classifier: Path
-    weights: Path
-    solver: Path | None = None
-
-
-@dataclass(frozen=True)
-class Input:
-    """How a picture becomes numbers: (pixel − mean) · scale, channels in the order `colour`."""
-
-    colour: str
-    mean: tuple[float, ...] = (0.0,)
-    scale: float = 1.0
-    fit: str = "crop"
-    background: str = "any"
-
-
-@dataclass(frozen=True)
-class Output:
-    """What the numbers at the top mean."""
-
-    labels: tuple[str, ...]
-    target_layer: str | None = None
-    feature_layer: str | None = None
-
-
-@dataclass(frozen=True)
-class Lrp:
-    """How decisions of this model are explained unless the caller says otherwise; bounds of the preprocessed input."""
-
-    composite: str = "epsilon-plus-flat"
-    bounds: tuple[float, float] | None = None
-    layers: Mapping[str, str] = field(default_factory=dict)  # rules of single layers, patterns or "type:…"
-
-
-@dataclass(frozen=True)
-class Training:
-    """How the classifier is trained: see rationale.training."""
-
-    rotate: float = 0.0
-    zoom: float = 0.0
-    shift: float = 0.0
-
-
-@dataclass(frozen=True)
-class Description:
-    """model.toml as data."""
-
-    title: str
-    files: Files
-    input: Input
-    output: Output
-    lrp: Lrp
-    training: Training
-    description: str = ""
-    licence: str = "unknown"
-    dataset: str | None = None
 
 
 class Model:
@@ -293,91 +230,3 @@ def source_name(source: Source, number: int) -> str:
 def available_models() -> list[str]:
     """Names of the models under prototxt/."""
     return sorted(path.parent.name for path in shared_directory("prototxt").glob("*/model.toml"))
-
-
-# ---- model.toml ------------------------------------------------------------------------------------------------------
-
-
-def read_description(path: Path) -> Description:
-    """Parses and checks a model.toml.
-
-    Raises:
-        ModelError: it is no TOML, lacks something, holds an unknown key or a value that makes no sense.
-    """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ModelError(f"{path}: {error}") from error
-    tables = {"files": Files, "input": Input, "output": Output, "lrp": Lrp, "training": Training}
-    values = {name: _table(kind, content.pop(name, {}), f"{path}: [{name}]") for name, kind in tables.items()}
-    description: Description = _table(Description, {**content, **values}, str(path))
-    return _checked(description, path)
-
-
-def _table(kind: type, content: Any, where: str) -> Any:
-    if not isinstance(content, dict):
-        raise ModelError(f"{where}: must be a table")
-    known = {field.name for field in fields(kind)}
-    if unknown := set(content) - known:
-        raise ModelError(f"{where}: unknown key {sorted(unknown)[0]!r}; known are {', '.join(sorted(known))}")
-    tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
-    try:
-        return kind(**tuples)
-    except TypeError as error:
-        missing = str(error).split("argument")[-1].lstrip("s: ")
-        raise ModelError(f"{where}: lacks {missing}") from error
-
-
-def _checked(description: Description, path: Path) -> Description:
-    how, output, lrp, training = description.input, description.output, description.lrp, description.training
-    channels = 1 if how.colour == "grey" else 3
-    texts = (description.title, description.description, description.licence, description.dataset or "")
-    files = [getattr(description.files, each.name) for each in fields(Files)]
-    layers = (output.target_layer, output.feature_layer)
-    expectations = {
-        "title, description, licence and dataset are strings": all(isinstance(each, str) for each in texts),
-        "the paths in [files] are strings": all(each is None or isinstance(each, str) for each in files),
-        "input.colour is grey, rgb or bgr": how.colour in ("grey", "rgb", "bgr"),
-        "input.fit is crop, pad or stretch": how.fit in ("crop", "pad", "stretch"),
-        "input.background is any or dark": how.background in ("any", "dark"),
-        f"input.mean is a list of 1 or {channels} numbers": _numbers(how.mean) and len(how.mean) in (1, channels),
-        "input.scale is a number other than 0": _numbers((how.scale,)) and how.scale != 0,
-        "output.labels is a list of different strings, not empty": _labels(output.labels),
-        "output.target_layer and feature_layer are strings": all(
-            each is None or isinstance(each, str) for each in layers
-        ),
-        "lrp.bounds are two numbers, the lower first": lrp.bounds is None or _bounds(lrp.bounds),
-        "lrp.composite is a string": isinstance(lrp.composite, str),
-        "lrp.layers is a table of rules": isinstance(lrp.layers, dict),
-        "the amounts in [training] are numbers": _numbers((training.rotate, training.zoom, training.shift)),
-    }
-    for what, holds in expectations.items():
-        if not holds:
-            raise ModelError(f"{path}: {what}")
-    try:
-        get_composite(lrp.composite).with_layers(lrp.layers)
-    except RuleError as error:
-        raise ModelError(f"{path}: {error}") from error
-    return _with_absolute_files(description, path)
-
-
-def _numbers(values: Any) -> bool:
-    plain = isinstance(values, tuple) and all(isinstance(each, int | float) for each in values)
-    return plain and not any(isinstance(each, bool) for each in values) and bool(np.isfinite(values).all())
-
-
-def _labels(values: Any) -> bool:
-    is_list = isinstance(values, tuple) and all(isinstance(each, str) for each in values)
-    return is_list and len(values) > 0 and len(set(values)) == len(values)
-
-
-def _bounds(values: Any) -> bool:
-    return _numbers(values) and len(values) == 2 and values[0] < values[1]
-
-
-def _with_absolute_files(description: Description, path: Path) -> Description:
-    folder = path.parent
-    files = {field.name: getattr(description.files, field.name) for field in fields(Files)}
-    absolute: Any = {name: None if value is None else folder / value for name, value in files.items()}
-    values = {field.name: getattr(description, field.name) for field in fields(Description)}
-    return Description(**{**values, "files": Files(**absolute)})

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from rationale.datasets import load_dataset
+from rationale.description import Training
 from rationale.errors import ModelError, NetworkError, OutputError
-from rationale.model import Model, Training
+from rationale.model import Model
 from rationale.network import Solver
 from rationale.training import train_classifier
 from rationale.training.augment import augment

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
-from rationale.model import Training
+from rationale.description import Training
 
 Array = NDArray[np.float32]
 
