@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup caffe peers demo test lint reproduce fresh clean
+.PHONY: help setup caffe peers demo test lint bench reproduce fresh clean
 help:
 	@echo "make setup      build and install everything (once)"
 	@echo "make demo       explain ten handwritten digits, write out/demo/report.html"
@@ -12,6 +12,7 @@ help:
 	@echo "make lint       ruff and mypy only"
 	@echo "make caffe      build Caffe's wheel only, and print where it is"
 	@echo "make peers      install torch, zennit and captum, which some tests and the benchmarks compare with"
+	@echo "make bench      time LRP against zennit and captum, write docs/benchmarks.md"
 	@echo "make reproduce  train, measure, write docs/results.md"
 	@echo "make fresh      follow the README on a bare Debian and time it (root, debootstrap)"
 	@echo "make clean      remove the environment and results; the Caffe wheel stays in the user's cache"
@@ -48,6 +49,9 @@ lint: setup
 test: lint
 	$(BIN)/python -m pytest
 	$(BIN)/python tests/pycaffe_suite.py
+
+bench: peers
+	$(BIN)/python -m benchmarks.lrp
 
 reproduce: setup
 	$(BIN)/rationale reproduce mnist

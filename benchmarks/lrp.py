@@ -1,8 +1,8 @@
-"""Times LRP against zennit and captum: same weights, same threads, alternating in one process. Writes docs/benchmarks.md.
+"""Times LRP against zennit and captum: same weights, same threads, alternating in one process.
 
     python -m benchmarks.lrp [--quick]
 
-Memory is measured in processes of their own, one for each program, so that neither pays for the other.
+Writes docs/benchmarks.md. Memory is measured in processes of their own, one for each program, so that neither pays for the other.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def compare(model: str, batch: int, rounds: int) -> dict[str, object]:
 
     torch.set_num_threads(torch.get_num_threads())
     network, pictures = loaded(model, batch)
-    twin = Twin(network).eval()
+    twin, captums = Twin(network).eval(), Twin(network).eval()
     targets = np.zeros(batch, np.int64)
     tensor = torch.from_numpy(pictures)
     times: dict[str, list[float]] = {}
@@ -80,7 +80,7 @@ def compare(model: str, batch: int, rounds: int) -> dict[str, object]:
             note(name, lambda name=name: propagate(network, pictures, targets, composite=name, keep=["data"]))
             note(f"zennit {name}", lambda name=name: zennit_relevance(twin, pictures, targets, name))
         if model == "vgg16":
-            note("captum epsilon", lambda: captum_relevance(Twin(network).eval(), pictures, targets))
+            note("captum epsilon", lambda: captum_relevance(captums, pictures, targets))
     return {
         "model": model,
         "batch": batch,
