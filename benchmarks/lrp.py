@@ -2,7 +2,8 @@
 
     python -m benchmarks.lrp [--quick]
 
-Writes docs/benchmarks.md. Memory is measured in processes of their own, one for each program, so that neither pays for the other.
+Writes docs/benchmarks.md. Memory is measured in processes of their own, one for each program, so that neither pays for
+the other.
 """
 
 import argparse
