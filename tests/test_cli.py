@@ -149,18 +149,41 @@ def test_a_full_disk_is_one_line(digit_files: list[Path], tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
 
 
-def test_ctrl_c_while_training_keeps_what_was_done(tmp_path: Path) -> None:
-    command = [*RATIONALE, "train", "classifier", "--out", str(tmp_path / "out"), "--iterations", "5000"]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "out").exists() and time.monotonic() < deadline:
+def quick_model(folder: Path, last: int) -> Path:
+    """The mnist model with a snapshot every 20 updates, and `last` updates in all."""
+    model = folder / "mnist"
+    model.mkdir()
+    for path in (ROOT / "prototxt" / "mnist").iterdir():
+        text = path.read_text().replace("../../weights", str(ROOT / "weights"))
+        text = text.replace("snapshot: 1000", "snapshot: 20").replace("max_iter: 16000", f"max_iter: {last}")
+        (model / path.name).write_text(text)
+    return model
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    time.sleep(3)
+
+
+def test_ctrl_c_while_training_keeps_what_was_done(tmp_path: Path) -> None:
+    command = [*RATIONALE, "train", "classifier", "--model", quick_model(tmp_path, 5000), "--out", tmp_path / "out"]
+    running = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs ignore it, and pass that on
+    )
+    progress = tmp_path / "out" / "progress.json"
+    wait_for(progress)
+    before = json.loads(progress.read_text())["iteration"]
+    time.sleep(0.3)
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "goes on where it stopped" in said
-    assert json.loads((tmp_path / "out" / "progress.json").read_text())["iteration"] > 0
+    assert json.loads(progress.read_text())["iteration"] > before
 
 
 def test_verbose_shows_caffes_log(digit_files: list[Path], tmp_path: Path) -> None:
@@ -185,20 +208,13 @@ def test_export_list_models_doctor_version(tmp_path: Path) -> None:
 
 def test_training_goes_on_after_a_kill(tmp_path: Path) -> None:
     """kill −9 between two snapshots; the same command then ends with weights like an uninterrupted run's."""
-    model = tmp_path / "mnist"
-    model.mkdir()
-    for path in (ROOT / "prototxt" / "mnist").iterdir():
-        text = path.read_text().replace("../../weights", str(ROOT / "weights"))
-        text = text.replace("snapshot: 1000", "snapshot: 20").replace("max_iter: 16000", "max_iter: 60")
-        (model / path.name).write_text(text)
+    model = quick_model(tmp_path, 60)
     command = [*RATIONALE, "train", "classifier", "--model", str(model), "--out"]
     killed = subprocess.Popen(
         [*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     progress = tmp_path / "killed" / "progress.json"
-    deadline = time.monotonic() + 120
-    while not progress.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(progress)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
     assert json.loads(progress.read_text())["iteration"] in (20, 40)
