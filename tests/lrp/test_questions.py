@@ -46,6 +46,22 @@ def test_conditions_on_all_channels_add_up_to_the_whole(layer: str, composite: s
         assert np.abs(parts - found["data"]).max() > 1e-3 * scale
 
 
+def test_conditions_under_a_rule_that_reaches_units_that_are_off(tmp_path: Path) -> None:
+    """Relevance may sit on closed units there, whose true output the layer below must use."""
+    body = (
+        networks.convolution("low", "data", 4, 3)
+        + networks.relu("relu", "low")
+        + networks.convolution("high", "low", 3, 3)
+        + networks.dense("score", "high", 3)
+    )
+    network = networks.load(tmp_path, body)
+    rules = COMPOSITES["epsilon"].with_layers({"high": "flat", "low": "epsilon(0.1)"})
+    conditions = [{"low": channel} for channel in range(4)]
+    found = propagate(network, networks.batch_for(network, 2), 0, composite=rules, conditions=conditions)
+    parts = sum(each["data"] for each in found.conditional)
+    np.testing.assert_allclose(parts, found["data"], atol=2e-5 * np.abs(found["data"]).max())
+
+
 def test_conditions_on_two_layers_are_both_asked_for(tmp_path: Path) -> None:
     network = networks.load(tmp_path, NETWORKS["groups and LRN"])
     batch = networks.batch_for(network, 2)

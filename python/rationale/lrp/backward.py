@@ -147,6 +147,7 @@ def _check_condition(network: Network, start: Node, condition: Condition) -> tup
 def _conditional(walker: "_Pass", top: Node, masks: Mapping[str, NDArray[np.int64]]) -> Mapping[str, Array]:
     """Relevance at the inputs of what passes through the masked channels."""
     below = _Pass(walker.network, walker.rules, walker.inputs(), masks=masks)
+    below.loose = set(walker.loose)
     below.walk(top, walker.checkpoints[top.name])
     return below.kept
 
@@ -188,7 +189,7 @@ class _Pass:
         self._masks = masks or {}
         self._space = _workspace(network)
         self._sums: dict[int, Amounts] = {}  # relevance that blobs hold
-        self._loose: set[int] = set()  # blobs whose relevance may sit where the activation is zero
+        self.loose: set[int] = set()  # blobs whose relevance may sit where the activation is zero
         self._nonnegative, self._finally_nonnegative = nonnegative_blobs(network)
 
     def walk(self, start: Node, seed: Array) -> None:
@@ -243,11 +244,11 @@ class _Pass:
             rule = self.rules.rule_for(node.name, node.type, node.index in self._lowest)
             known = self._known(node)
             if not rule.follows_activation:
-                self._loose.add(node.bottoms[0])
+                self.loose.add(node.bottoms[0])
             return rule.name, propagate_linear(self._space, node, rule, known)
-        is_loose = bool(self._loose & set(node.tops))
+        is_loose = bool(self.loose & set(node.tops))
         if is_loose:
-            self._loose.update(node.bottoms)
+            self.loose.update(node.bottoms)
         if passes_on(node):
             pass_on(network, node)
             on = self._nothing if node.in_place else sum((total(network.diff(b)) for b in node.bottoms), self._nothing)
@@ -269,7 +270,7 @@ class _Pass:
         return Known(
             input_nonnegative=bottom in self._nonnegative[node.index],
             output_nonnegative=top in self._finally_nonnegative,
-            output_stored=not (overwritten and top in self._loose),
+            output_stored=not (overwritten and top in self.loose),
         )
 
 
