@@ -51,6 +51,24 @@ def convolution_matrix(
     return Matrix(matrix.reshape(size), np.repeat(full_bias, rows[0] * rows[1]), connected.reshape(size))
 
 
+def deconvolution_matrix(
+    weights: np.ndarray, bias: np.ndarray, shape: tuple[int, int, int], *, stride: int = 1, pad: int = 0
+) -> Matrix:
+    """Every input of a transposed convolution spreads its kernel over the output, by plain loops."""
+    inputs, outputs, kernel, _ = weights.shape
+    _, height, width = shape
+    rows = [stride * (size - 1) + kernel - 2 * pad for size in (height, width)]
+    matrix = np.zeros((outputs, *rows, inputs, height, width))
+    connected = np.zeros_like(matrix)
+    for c, o, y, x, ky, kx in product(*map(range, (inputs, outputs, height, width, kernel, kernel))):
+        row, column = y * stride - pad + ky, x * stride - pad + kx
+        if 0 <= row < rows[0] and 0 <= column < rows[1]:
+            matrix[o, row, column, c, y, x] += weights[c, o, ky, kx]
+            connected[o, row, column, c, y, x] = 1
+    size = (outputs * rows[0] * rows[1], inputs * height * width)
+    return Matrix(matrix.reshape(size), np.repeat(bias.astype(np.float64), rows[0] * rows[1]), connected.reshape(size))
+
+
 def _sign(z: np.ndarray) -> np.ndarray:
     return np.where(z >= 0, 1.0, -1.0)
 

@@ -122,6 +122,23 @@ def test_convolution(name: str, geometry: str, bias: str, rectified: bool, tmp_p
         assert_follows(found["data"][sample], formula, convolution, x, above)
 
 
+@pytest.mark.parametrize(("stride", "pad"), [(1, 0), (2, 1)])
+@pytest.mark.parametrize("name", RULES)
+def test_deconvolution(name: str, stride: int, pad: int, tmp_path: Path) -> None:
+    rule, formula = RULES[name]
+    filler = 'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "gaussian" std: 0.3 }'
+    parameter = f"convolution_param {{ num_output: 3 kernel_size: 3 stride: {stride} pad: {pad} {filler} }}"
+    body = networks.layer("up", "Deconvolution", "data", more=parameter) + networks.dense("score", "up", 2)
+    network = networks.load(tmp_path, body, SHAPE)
+    batch = networks.batch_for(network, 2)
+    rules = Composite("test", {"Deconvolution": rule, "InnerProduct": epsilon()}, lowest=rule)
+    found = propagate(network, batch, target=1, composite=rules)
+    layer = reference.deconvolution_matrix(*parameters(network, "up"), SHAPE[1:], stride=stride, pad=pad)
+    for sample in range(2):
+        above = found["up"][sample].ravel().astype(np.float64)
+        assert_follows(found["data"][sample], formula, layer, batch[sample].ravel().astype(np.float64), above)
+
+
 @pytest.mark.parametrize("bias", ["true", "false"], ids=["bias", "no bias"])
 @pytest.mark.parametrize("name", RULES)
 def test_inner_product(name: str, bias: str, tmp_path: Path) -> None:
