@@ -176,12 +176,15 @@ def write_page(figures: dict[str, object]) -> Path:
 def main() -> None:
     """Runs everything; with --quick one round of the small networks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
+    parser.add_argument("--quick", action="store_true", help="one round of the small networks, nothing written")
+    parser.add_argument("--rounds", type=int, default=9, help="at most so many for each network (default 9)")
+    arguments = parser.parse_args()
+    quick = arguments.quick
     cases = [case for case in CASES if not quick or case[0] in ("mnist", "imagenet")]
     figures: dict[str, object] = {"cases": []}
     for model, batch in cases:
-        rounds = 1 if quick else 5 if (model, batch) == ("vgg16", 8) else 9
+        most = 5 if (model, batch) == ("vgg16", 8) else 9
+        rounds = 1 if quick else min(arguments.rounds, most)
         print(f"{TITLES[model]}, batch {batch}", flush=True)
         figures["cases"].append(compare(model, batch, rounds))
     figures["memory"] = [(m, b, peak_memory("ours", m, b), peak_memory("zennit", m, b)) for m, b in cases]

@@ -218,6 +218,10 @@ def captum_relevance(twin: Twin, batch: np.ndarray, targets: np.ndarray) -> np.n
     from captum.attr._utils.lrp_rules import EpsilonRule
 
     for module in twin.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear | nn.AvgPool2d | nn.AdaptiveAvgPool2d):
+        if isinstance(module, Rectifier):
+            module.__class__ = nn.ReLU  # captum goes by the exact type
+        elif isinstance(module, MaxPool):
+            module.__class__ = nn.MaxPool2d
+        if not isinstance(module, nn.ReLU) and not list(module.children()):
             module.rule = EpsilonRule(1e-6)
     return LRP(twin).attribute(torch.from_numpy(batch), target=torch.from_numpy(targets)).detach().numpy()
