@@ -7,7 +7,7 @@ the other.
 """
 
 import argparse
-import resource
+import json
 import statistics
 import subprocess
 import sys
@@ -115,7 +115,9 @@ def explain_once(program: str, model: str, batch: int) -> None:
         twin = Twin(network).eval()
         del network
         zennit_relevance(twin, pictures, np.zeros(batch, np.int64), "epsilon-plus-flat")
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    # Not getrusage: a child starts with the peak of the process that it was forked from.
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 
 
 def layer_times(model: str, batch: int) -> list[tuple[str, float, float]]:
@@ -178,7 +180,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one round of the small networks, nothing written")
     parser.add_argument("--rounds", type=int, default=9, help="at most so many for each network (default 9)")
+    parser.add_argument("--memory", action="store_true", help="measure the memory anew, keep the times")
     arguments = parser.parse_args()
+    if arguments.memory:
+        kept = json.loads((measurements_directory() / "benchmarks.json").read_text(encoding="utf-8"))
+        kept["memory"] = [(m, b, peak_memory("ours", m, b), peak_memory("zennit", m, b)) for m, b in CASES]
+        keep("benchmarks", kept)
+        print(f"wrote {write_page(kept)}")
+        return
     quick = arguments.quick
     cases = [case for case in CASES if not quick or case[0] in ("mnist", "imagenet")]
     figures: dict[str, object] = {"cases": []}
