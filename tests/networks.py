@@ -32,6 +32,16 @@ def dense(name: str, bottom: str, outputs: int, more: str = "") -> str:
     return layer(name, "InnerProduct", bottom, more=f"inner_product_param {{ num_output: {outputs} {filler} {more} }}")
 
 
+def low_and_high() -> str:
+    """Two convolutions with a ReLU in place between them, and a dense layer: low, relu, high, score."""
+    return (
+        convolution("low", "data", 4, 3)
+        + relu("relu", "low")
+        + convolution("high", "low", 3, 3)
+        + dense("score", "high", 3)
+    )
+
+
 def relu(name: str, blob: str) -> str:
     return layer(name, "ReLU", blob, blob)
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
@@ -159,7 +160,11 @@ class Explanation:
         return content.getvalue()
 
     def report_part(self) -> Part:
-        """This explanation's part of a report, drawn; small, unlike the explanation itself."""
+        """This explanation's part of a report, drawn once; small, unlike the explanation itself."""
+        return self._part
+
+    @cached_property
+    def _part(self) -> Part:
         below_score = [account.layer for account in self.ledger][1:]
         card = Card(
             name=self.name,

@@ -48,13 +48,7 @@ def test_conditions_on_all_channels_add_up_to_the_whole(layer: str, composite: s
 
 def test_conditions_under_a_rule_that_reaches_units_that_are_off(tmp_path: Path) -> None:
     """Relevance may sit on closed units there, whose true output the layer below must use."""
-    body = (
-        networks.convolution("low", "data", 4, 3)
-        + networks.relu("relu", "low")
-        + networks.convolution("high", "low", 3, 3)
-        + networks.dense("score", "high", 3)
-    )
-    network = networks.load(tmp_path, body)
+    network = networks.load(tmp_path, networks.low_and_high())
     rules = COMPOSITES["epsilon"].with_layers({"high": "flat", "low": "epsilon(0.1)"})
     conditions = [{"low": channel} for channel in range(4)]
     found = propagate(network, networks.batch_for(network, 2), 0, composite=rules, conditions=conditions)

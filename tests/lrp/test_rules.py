@@ -176,13 +176,7 @@ def test_layers_with_weights_of_one_sign_have_empty_denominators(name: str, sign
 
 def test_flat_reaches_units_that_are_off(tmp_path: Path) -> None:
     """Under `flat` a unit may get relevance though its ReLU is closed; the layer then needs its true output."""
-    body = (
-        networks.convolution("low", "data", 4, 3)
-        + networks.relu("relu", "low")
-        + networks.convolution("high", "low", 3, 3)
-        + networks.dense("score", "high", 3)
-    )
-    network = networks.load(tmp_path, body, SHAPE)
+    network = networks.load(tmp_path, networks.low_and_high(), SHAPE)
     batch = networks.batch_for(network, 1)
     rules = Composite("test", {"Convolution": flat(), "InnerProduct": epsilon()}, lowest=epsilon(0.1))
     found = propagate(network, batch, target=0, composite=rules)

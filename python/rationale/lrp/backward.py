@@ -24,7 +24,7 @@ from rationale.lrp.ledger import Amounts, Entry, Ledger
 from rationale.lrp.linear import Known, Passed, Workspace, propagate_linear
 from rationale.lrp.pooling import propagate_average, propagate_average_evenly
 from rationale.lrp.rules import STABILISER
-from rationale.lrp.signs import nonnegative_blobs
+from rationale.lrp.signs import Signs, nonnegative_blobs
 from rationale.lrp.start import Classes, Unit, class_start, unit_start
 from rationale.network import Network, Node
 
@@ -146,8 +146,7 @@ def _check_condition(network: Network, start: Node, condition: Condition) -> tup
 
 def _conditional(walker: "_Pass", top: Node, masks: Mapping[str, NDArray[np.int64]]) -> Mapping[str, Array]:
     """Relevance at the inputs of what passes through the masked channels."""
-    below = _Pass(walker.network, walker.rules, walker.inputs(), masks=masks)
-    below.loose = set(walker.loose)
+    below = _Pass(walker.network, walker.rules, walker.inputs(), masks=masks, above=walker)
     below.walk(top, walker.checkpoints[top.name])
     return below.kept
 
@@ -178,6 +177,7 @@ class _Pass:
         names: Mapping[str, int],
         checkpoints: Collection[str] = (),
         masks: Mapping[str, NDArray[np.int64]] | None = None,
+        above: "_Pass | None" = None,
     ) -> None:
         self.network = network
         self.rules = rules
@@ -189,8 +189,10 @@ class _Pass:
         self._masks = masks or {}
         self._space = _workspace(network)
         self._sums: dict[int, Amounts] = {}  # relevance that blobs hold
-        self.loose: set[int] = set()  # blobs whose relevance may sit where the activation is zero
-        self._nonnegative, self._finally_nonnegative = nonnegative_blobs(network)
+        # Blobs whose relevance may sit where the activation is zero, and those that hold nothing negative: a walk that
+        # starts inside another, of the same forward pass, knows them from it.
+        self._loose: set[int] = set(above._loose) if above else set()
+        self._signs: Signs = above._signs if above else nonnegative_blobs(network)
 
     def walk(self, start: Node, seed: Array) -> None:
         """Walks down from the output of `start`, where relevance is `seed`."""
@@ -244,11 +246,11 @@ class _Pass:
             rule = self.rules.rule_for(node.name, node.type, node.index in self._lowest)
             known = self._known(node)
             if not rule.follows_activation:
-                self.loose.add(node.bottoms[0])
+                self._loose.add(node.bottoms[0])
             return rule.name, propagate_linear(self._space, node, rule, known)
-        is_loose = bool(self.loose & set(node.tops))
+        is_loose = bool(self._loose & set(node.tops))
         if is_loose:
-            self.loose.update(node.bottoms)
+            self._loose.update(node.bottoms)
         if passes_on(node):
             pass_on(network, node)
             on = self._nothing if node.in_place else sum((total(network.diff(b)) for b in node.bottoms), self._nothing)
@@ -267,10 +269,11 @@ class _Pass:
         (bottom,), (top,) = node.bottoms, node.tops
         later = self.network.graph.nodes[node.index + 1 :]
         overwritten = any(other.in_place and other.bottoms == node.tops for other in later)
+        when_run, finally_ = self._signs
         return Known(
-            input_nonnegative=bottom in self._nonnegative[node.index],
-            output_nonnegative=top in self._finally_nonnegative,
-            output_stored=not (overwritten and top in self.loose),
+            input_nonnegative=bottom in when_run[node.index],
+            output_nonnegative=top in finally_,
+            output_stored=not (overwritten and top in self._loose),
         )
 
 

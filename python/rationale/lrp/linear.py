@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rationale.errors import RuleError
 from rationale.lrp import kernels
 from rationale.lrp.ledger import Amounts
-from rationale.lrp.rules import INPUTS, WEIGHTS, Fraction, Rule, Term, flat
+from rationale.lrp.rules import CONSTANT_INPUTS, INPUTS, WEIGHTS, Fraction, Rule, Term, flat
 from rationale.network import Network, Node
 from rationale.network.network import Blob, make_blob
 
@@ -73,7 +73,7 @@ def constant_input(term: Term, rule: Rule, shape: tuple[int, ...]) -> Array:
 
 def is_constant(term: Term) -> bool:
     """Whether the term's inputs do not depend on the picture."""
-    return term.inputs in ("ones", "low", "high")
+    return term.inputs in CONSTANT_INPUTS
 
 
 def _changed(array: Array, name: str, gamma: float) -> Blob:

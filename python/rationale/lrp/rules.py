@@ -5,8 +5,8 @@ A rule is a sum of fractions; a fraction redistributes a share of the relevance 
     R_i = Σ_fractions  coefficient · Σ_terms  sign · x̃_i · Σ_j w̃_ij · R_j / (z_j + ε·sign(z_j)),
     z_j = Σ_terms sign · ( Σ_i x̃_i w̃_ij + b̃_j ),      sign(0) = +1,
 
-where x̃, w̃ and b̃ are the layer's input, weights and bias, changed as the term says (`INPUTS`, `WEIGHTS`). One
-pass (`rationale.lrp.linear`) serves every rule; a new rule is one entry here.
+where x̃, w̃ and b̃ are the layer's input, weights and bias, changed as the term says (`INPUTS`, `CONSTANT_INPUTS`,
+`WEIGHTS`). One pass (`rationale.lrp.linear`) serves every rule; a new rule is one entry here.
 """
 
 from collections.abc import Callable
@@ -21,16 +21,15 @@ Array = NDArray[np.float32]
 
 STABILISER = 1e-6
 
-# How a term changes the layer's input x. None: the input as it is; "ones" ignores the activation; "low" and "high" are
-# the least and greatest value that an input can take (Rule.bounds).
+# How a term changes the layer's input x. None: the input as it is.
 INPUTS: dict[str, Callable[[Array], Array] | None] = {
     "x": None,
     "x+": lambda x: np.maximum(x, 0),
     "x-": lambda x: np.minimum(x, 0),
-    "ones": np.ones_like,
-    "low": np.ones_like,
-    "high": np.ones_like,
 }
+
+# What a term may put in the input's place: 1, or the least or greatest value that an input can take (Rule.bounds).
+CONSTANT_INPUTS = frozenset({"ones", "low", "high"})
 
 # How a term changes weights or bias; γ is the rule's.
 WEIGHTS: dict[str, Callable[[Array, float], NDArray[np.floating]]] = {
@@ -47,7 +46,10 @@ WEIGHTS: dict[str, Callable[[Array, float], NDArray[np.floating]]] = {
 
 @dataclass(frozen=True)
 class Term:
-    """One product of changed inputs and changed weights, plus a changed bias (names in INPUTS and WEIGHTS)."""
+    """One product of inputs and changed weights, plus a changed bias.
+
+    The names are those of INPUTS or CONSTANT_INPUTS, and of WEIGHTS.
+    """
 
     inputs: str
     weights: str
@@ -101,12 +103,8 @@ class Rule:
     @property
     def follows_activation(self) -> bool:
         """Whether an input of zero gets no relevance."""
-        only_x = all(term.inputs in ("x", "x+", "x-") for fraction in self.fractions for term in fraction.terms)
+        only_x = all(term.inputs in INPUTS for fraction in self.fractions for term in fraction.terms)
         return only_x and not self.spread_bias
-
-    def stabilised(self, epsilon: float, *, relative: bool = False) -> "Rule":
-        """The rule with another ε."""
-        return replace(self, stabiliser=epsilon, relative=relative)
 
     def spreading_bias(self) -> "Rule":
         """The rule with what biases and stabiliser absorb handed to the inputs, so that relevance is conserved."""

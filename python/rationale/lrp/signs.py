@@ -6,7 +6,10 @@ _NEVER_NEGATIVE = frozenset({"Sigmoid", "Softmax", "AbsVal", "BNLL", "Exp"})
 _KEEPS_SIGN = frozenset({"Pooling", "Dropout", "Split", "Flatten", "Reshape", "Concat", "Slice", "LRN", "Crop", "Tile"})
 
 
-def nonnegative_blobs(network: Network) -> tuple[dict[int, frozenset[int]], frozenset[int]]:
+Signs = tuple[dict[int, frozenset[int]], frozenset[int]]
+
+
+def nonnegative_blobs(network: Network) -> Signs:
     """For each layer (by index) the inputs that cannot be negative when it runs; and the blobs that end so.
 
     An Input is looked at itself: pixels scaled to 0…1 are not negative, mean-subtracted ones are.
