@@ -238,3 +238,33 @@ def test_batch_heatmaps_are_what_explain_gives(tmp_path: Path, digit_files: list
         assert done.returncode == 2
         assert len(done.stderr.splitlines()) == 1
     assert wrong.read_text() == "not HDF5"
+
+
+def test_compare_draws_one_picture_under_every_composite(digit_files: list[Path], tmp_path: Path) -> None:
+    done = run("compare", digit_files[0], "--baselines", "--class", "7", "--out", tmp_path / "new" / "c.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"wrote {tmp_path / 'new' / 'c.png'}\n"
+    assert Image.open(tmp_path / "new" / "c.png").width > 900
+    refused = run("compare", digit_files[0], "--out", digit_files[1] / "c.png")
+    assert refused.returncode == 2
+    assert "cannot be written" in refused.stderr
+
+
+def test_evaluating_heatmaps_measures_draws_and_goes_on(tmp_path: Path) -> None:
+    """A part of the whole must not get into the documents."""
+    results = ROOT / "docs" / "results.md"
+    before = results.read_bytes()
+    asked = ["evaluate", "heatmaps", "--pictures", "4", "--steps", "3", "--no-random-labels", "--out", tmp_path]
+    asked += ["--method", "epsilon-plus", "--method", "gradient"]
+    done = run(*asked)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert set(figures["methods"]) == {"epsilon-plus", "gradient"}
+    assert figures["chosen"] == "epsilon-plus"
+    for name in ("aopc-morf", "aopc-lerf", "flipping", "localisation", "random-network-lrp", "sanity"):
+        assert (tmp_path / f"mnist-{name}.png").stat().st_size > 5000
+    assert results.read_bytes() == before
+    measured = {path: path.stat().st_mtime_ns for path in tmp_path.glob("test-*.json")}
+    assert run(*asked).returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in measured} == measured
+    assert run("evaluate", "heatmaps", "--method", "magic", "--out", tmp_path, "--no-random-labels").returncode == 2

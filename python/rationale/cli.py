@@ -2,8 +2,9 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,9 +25,11 @@ app = typer.Typer(
 )
 train = typer.Typer(no_args_is_help=True, help="Train networks with Caffe's own solver.")
 batch = typer.Typer(no_args_is_help=True, help="Work over a whole data set.")
+evaluate = typer.Typer(no_args_is_help=True, help="Measure how good classifiers and explanations are.")
 data = typer.Typer(no_args_is_help=True, help="List, fetch and export data sets.")
 app.add_typer(train, name="train")
 app.add_typer(batch, name="batch")
+app.add_typer(evaluate, name="evaluate")
 app.add_typer(data, name="data")
 
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="A name under prototxt/ or a directory.")]
@@ -207,6 +210,55 @@ def batch_heatmaps(
     with progress_bar("explaining") as advance:
         write_heatmaps(loaded, pictures, path, composite, lambda done, total: advance(done, total, ""))
     print(f"wrote {path}: {len(pictures)} pictures")
+
+
+@app.command()
+def compare(
+    image: Annotated[Path, typer.Argument(help="One picture.")],
+    model: ModelOption = "mnist",
+    target: Annotated[str | None, typer.Option("--class", help="Explain this class, not the predicted one.")] = None,
+    baselines: Annotated[bool, typer.Option("--baselines", help="Other methods than LRP too.")] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file.")] = Path("compared.png"),
+    gpu: GpuOption = None,
+) -> None:
+    """Draw one picture under every composite, side by side."""
+    from rationale.evaluation.heatmaps import heatmaps_of
+    from rationale.images import save_png
+    from rationale.model import Model
+    from rationale.render.gallery import gallery
+
+    loaded = Model.load(model, gpu=gpu)
+    view = loaded.view(image)
+    save_png(gallery(view, heatmaps_of(loaded, view, target, baselines=baselines)), out)
+    print(f"wrote {out}")
+
+
+@evaluate.command("heatmaps")
+def evaluate_heatmaps_command(
+    model: ModelOption = "mnist",
+    split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
+    methods: Annotated[list[str] | None, typer.Option("--method", help="Only this one; may be repeated.")] = None,
+    pictures: Annotated[int | None, typer.Option("--pictures", min=2, help="How many, evenly from the split.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="How often flipping asks the network.")] = None,
+    region: Annotated[int | None, typer.Option("--region", min=1, help="Side of what flipping covers.")] = None,
+    random_labels: Annotated[
+        bool, typer.Option(help="Also train on random labels, and compare with that network.")
+    ] = True,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Measurements and charts.")] = None,
+    gpu: GpuOption = None,
+) -> None:
+    """Measure heatmaps by pixel flipping, localisation and sanity checks; goes on where it stopped."""
+    from rationale.evaluation.heatmaps import settings_for
+    from rationale.model import Model
+    from rationale.reproduce.heatmaps import evaluate_heatmaps, publish
+
+    loaded = Model.load(model, gpu=gpu)
+    asked: dict[str, Any] = {"pictures": pictures, "steps": steps, "region": region}
+    settings = replace(settings_for(loaded), **{name: value for name, value in asked.items() if value is not None})
+    folder = out or Path("out") / "evaluate" / loaded.name
+    figures = evaluate_heatmaps(loaded, folder, settings, split=split, methods=methods, random_labels=random_labels)
+    for path in publish(figures, folder):
+        print(f"wrote {path}")
 
 
 @data.command("list")

@@ -25,6 +25,10 @@ class RuleError(RationaleError):
     """Relevance cannot be propagated: no rule for a layer, an unknown composite, a bad target."""
 
 
+class OptionError(RationaleError):
+    """An argument has a value that is unknown or does not fit the others."""
+
+
 class DataError(RationaleError):
     """A data set is missing, incomplete or corrupt."""
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from rationale.errors import ImageError
+from rationale.errors import ImageError, OutputError
 
 Pixels = NDArray[np.uint8]
 Source = str | PathLike[str] | Image.Image | NDArray[np.uint8]
@@ -111,11 +111,11 @@ def to_rgb(pixels: Pixels) -> Pixels:
     return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 
-def fit(pixels: Pixels, size: tuple[int, int], how: str) -> Pixels:
+def fit(pixels: Pixels, size: tuple[int, int], how: str, filled_with: int | None = None) -> Pixels:
     """Resizes to `size` = (height, width), antialiased.
 
     `how` says what happens to another aspect ratio: `crop` keeps the centre, `pad` keeps all of it and fills the
-    sides with the median of the border, `stretch` distorts.
+    sides with `filled_with`, or else with the median of the border, `stretch` distorts.
     """
     height, width = size
     image = Image.fromarray(pixels)
@@ -124,11 +124,16 @@ def fit(pixels: Pixels, size: tuple[int, int], how: str) -> Pixels:
     if how == "crop":
         fitted = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
     elif how == "pad":
-        colour = border_colour(pixels)
+        colour = border_colour(pixels) if filled_with is None else filled_with
         fitted = ImageOps.pad(image, (width, height), Image.Resampling.BICUBIC, color=colour)
     else:
         fitted = image.resize((width, height), Image.Resampling.BICUBIC)
     return np.array(fitted)
+
+
+def fit_mask(mask: NDArray[np.bool_], size: tuple[int, int], how: str) -> NDArray[np.bool_]:
+    """A region (H, W) of a picture where `fit` takes it; a pixel belongs to it if half of it does."""
+    return fit(mask.astype(np.uint8) * 255, size, how, filled_with=0) > 127
 
 
 def border_colour(pixels: Pixels) -> int | tuple[int, ...]:
@@ -136,3 +141,16 @@ def border_colour(pixels: Pixels) -> int | tuple[int, ...]:
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     median = np.median(border, axis=0)
     return int(median) if pixels.ndim == 2 else tuple(int(each) for each in median)
+
+
+def save_png(pixels: Pixels, path: Path) -> None:
+    """Writes a picture, uint8 (H, W) or (H, W, 3).
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path, "PNG")
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from error

@@ -16,7 +16,7 @@ from rationale import __version__
 from rationale.description import Description, read_description
 from rationale.errors import ModelError
 from rationale.explanation import Explanation, explanations_of
-from rationale.images import Pixels, Source, border_colour, fit, load_image, to_grey, to_rgb
+from rationale.images import Pixels, Source, border_colour, fit, fit_mask, load_image, to_grey, to_rgb
 from rationale.lrp import propagate
 from rationale.lrp.composites import Composite, get_composite
 from rationale.network import Network
@@ -70,7 +70,7 @@ class Model:
         channels = 1 if self.description.input.colour == "grey" else 3
         if len(shape) != 4 or shape[1] != channels:
             raise ModelError(f"{where}: colour {self.description.input.colour!r} does not fit an input of {shape}")
-        scores = network.shape(self._target_layer(network))
+        scores = network.shape(self._target_layer_of(network))
         classes = scores[1] if len(scores) > 1 else 1
         if classes != len(self.labels):
             raise ModelError(f"{where}: {len(self.labels)} labels for {classes} classes")
@@ -78,7 +78,12 @@ class Model:
         if feature is not None and feature not in network.graph.layer_names:
             raise ModelError(f"{where}: output.feature_layer {feature!r} is no layer of the classifier")
 
-    def _target_layer(self, network: Network) -> str:
+    @property
+    def target_layer(self) -> str:
+        """Layer of the class scores, before the softmax."""
+        return self._target_layer_of(self.network)
+
+    def _target_layer_of(self, network: Network) -> str:
         return self.description.output.target_layer or network.graph.score_node().name
 
     @property
@@ -102,6 +107,10 @@ class Model:
         if self._is_light(pixels):
             pixels = 255 - pixels
         return fit(pixels, self.input_size, how.fit)
+
+    def view_mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """A region (H, W) of a picture where `view` takes it, bool of the input's size."""
+        return fit_mask(mask, self.input_size, self.description.input.fit)
 
     def _is_light(self, pixels: Pixels) -> bool:
         """Whether a model for things on a dark background is shown a light one."""
@@ -167,7 +176,7 @@ class Model:
             None if target is None else self.class_number(target),
             composite=rules,
             bounds=self.description.lrp.bounds,
-            target_layer=self._target_layer(self.network),
+            target_layer=self.target_layer,
         )
         settings = {
             "model": self.name,

@@ -1,26 +1,48 @@
 """The interface that every data set offers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Source = TypeVar("Source")
+Result = TypeVar("Result")
+
+
+class OnDemand(Sequence[Result], Generic[Source, Result]):
+    """What a function makes of each entry of a sequence, made when it is asked for."""
+
+    def __init__(self, sources: Sequence[Source], make: Callable[[Source], Result]) -> None:
+        self._sources = sources
+        self._make = make
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        """One result, or the same for a slice of the sources."""
+        if isinstance(index, slice):
+            return OnDemand(self._sources[index], self._make)
+        return self._make(self._sources[index])
 
 
 @dataclass(frozen=True)
 class Split:
     """Part of a data set: pictures on demand, their ids and classes.
 
-    `images[i]` is uint8 (H, W) or (H, W, 3); `labels` int64 (N,).
+    `images[i]` is uint8 (H, W) or (H, W, 3); `labels` int64 (N,); `objects[i]` bool (H, W), where the thing is, if the
+    data set knows.
     """
 
     name: str
     ids: Sequence[str]
     images: Sequence[Pixels]
     labels: NDArray[np.int64]
+    objects: Sequence[Mask] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

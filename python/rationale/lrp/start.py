@@ -10,7 +10,7 @@ from rationale.errors import RuleError
 from rationale.network import Network, Node
 
 Array = NDArray[np.float32]
-Classes = int | Sequence[int] | None
+Classes = int | Sequence[int] | NDArray[np.int64] | None
 Unit = int | tuple[int, ...]
 
 
@@ -82,7 +82,9 @@ def _check_not_overwritten(network: Network, node: Node) -> None:
         raise RuleError(f"{name!r} overwrites the scores of {node.name!r} in place: name {name!r} as target_layer")
 
 
-def _check_classes(wanted: int | Sequence[int], scores: Array, node: Node, what: str) -> NDArray[np.int64]:
+def _check_classes(
+    wanted: int | Sequence[int] | NDArray[np.int64], scores: Array, node: Node, what: str
+) -> NDArray[np.int64]:
     count, classes = scores.shape[:2]
     numbers = np.atleast_1d(np.asarray(wanted))
     if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or len(numbers) not in (1, count):

@@ -185,7 +185,10 @@ class Network:
         seed = self._unit_seed(start, unit) if unit is not None else np.asarray(gradient)
         with self.backward_from(start, seed) as path:
             for node in reversed(path):
-                self.run_backward(node)
+                if node.type == "Embed":  # words have no gradient
+                    self.diff(node.bottoms[0]).fill(0)
+                else:
+                    self.run_backward(node)
         self._reached = {blob for node in path for blob in node.tops}
         for blob in set(self.net._inputs) - self._reached:
             self.diff(blob).fill(0)  # the layer does not depend on this input

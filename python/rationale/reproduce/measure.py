@@ -25,9 +25,14 @@ def measurements_directory() -> Path:
         OutputError: this is an installed package, not a checkout.
     """
     docs = shared_directory("data").parent / "docs"
-    if not docs.is_dir():
+    if not in_checkout():
         raise OutputError(f"{docs}: not there; experiments are run from a checkout of the repository")
     return docs / "measurements"
+
+
+def in_checkout() -> bool:
+    """Whether this is a checkout of the repository, with docs/ beside data/."""
+    return (shared_directory("data").parent / "docs").is_dir()
 
 
 def keep(name: str, figures: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ Written by `make reproduce` and `make fresh` from the figures in `docs/measureme
 
 def write_results() -> Path:
     """Writes docs/results.md and returns its path."""
-    sections = [_HEAD, _classifier(), _conservation(), _speed(), _fresh()]
+    sections = [_HEAD, _classifier(), _conservation(), _speed(), *_heatmaps(), _fresh()]
     path = measurements_directory().parent / "results.md"
     path.write_text("\n".join(sections), encoding="utf-8")
     return path
@@ -90,6 +90,88 @@ def _speed() -> str:
         ("its memory after a third / two thirds / all of that time", f"{memory} MiB", "flat"),
     ]
     return _section("MNIST: speed", figures, rows)
+
+
+def _heatmaps() -> list[str]:
+    """A section for each model whose heatmaps were measured."""
+    paths = sorted(measurements_directory().glob("*-heatmaps.json"))
+    return [_heatmaps_of(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+
+
+def _heatmaps_of(figures: dict[str, Any]) -> str:
+    methods, fillings = figures["methods"], figures["fillings"]
+    has_masks = "mass" in next(iter(methods.values()))
+    rows = [("method", *(f"AOPC, {each}" for each in fillings), *(("mass", "rank") if has_masks else ()))]
+    for name in sorted(methods, key=lambda name: -_mean_aopc(methods[name], fillings)):
+        values = methods[name]
+        shown = f"**{name}**" if name == figures["default"] else name
+        cells = [_interval(values["flipping"]["MoRF"][each]["aopc"]) for each in fillings]
+        cells += [_interval(values[key]) for key in ("mass", "rank") if has_masks]
+        rows.append((shown, *cells))
+    title = f"{figures['title']}: are the heatmaps right?"
+    main = _section(title, figures, rows, "\n\n".join([_how_measured(figures), _against_gradient(figures)]))
+    sanity = [("method", "other class", "random labels", *_depths(figures))]
+    for name, values in methods.items():
+        found = [values["other_class"], values.get("random_labels"), *values["random_network"].values()]
+        sanity.append((name, *("–" if each is None else _interval(each) for each in found)))
+    pictures = [
+        ("flipping", "Probability of the class while its most relevant regions are covered"),
+        ("aopc-morf", "AOPC, most relevant first"),
+        ("aopc-lerf", "AOPC, least relevant first"),
+        ("localisation", "Relevance on the object"),
+        ("random-network-lrp", "LRP while the network is randomised"),
+        ("random-network-baselines", "Baselines while the network is randomised"),
+        ("sanity", "Sanity checks"),
+    ]
+    images = [f"![{text}](images/{figures['model']}-{name}.png)\n" for name, text in pictures]
+    remark = (
+        f"Spearman's ρ with the heatmap itself, over {figures['compared']} pictures (other class: all): when the "
+        "second most probable class is asked for, of a network trained on random labels, and with weights drawn anew "
+        "from the score down to a layer. Nearer to 0 is better; what stays at 1 never listened to the network."
+    )
+    return "\n".join([main, *images, _section(f"{figures['title']}: sanity checks", figures, sanity, remark)])
+
+
+def _how_measured(figures: dict[str, Any]) -> str:
+    return (
+        f"{figures['pictures']} pictures of the {figures['split']} split; means with 95 % bootstrap intervals. AOPC: "
+        "mean fall of the predicted class's probability while square regions are covered, the most relevant first, "
+        f"with {', '.join(figures['fillings'])}; more is better. Mass and rank: relevance on the object."
+    )
+
+
+def _against_gradient(figures: dict[str, Any]) -> str:
+    """Which composites beat the gradient with intervals apart, and how the default was chosen."""
+    methods, fillings = figures["methods"], figures["fillings"]
+    composites = [name for name in methods if name not in figures["baselines"]]
+    lines = []
+    for filling in fillings:
+        bar = methods["gradient"]["flipping"]["MoRF"][filling]["aopc"][2]
+        missed = [name for name in composites if methods[name]["flipping"]["MoRF"][filling]["aopc"][1] <= bar]
+        verdict = f"all but {', '.join(f'`{name}`' for name in missed)}" if missed else "all"
+        lines.append(f"- covered with {filling}: {verdict}")
+    ranking = sorted(figures["validation_aopc"].items(), key=lambda item: -item[1])
+    best = ", ".join(f"`{name}` {value:.3f}" for name, value in ranking[:3])
+    same = "the default is it" if figures["chosen"] == figures["default"] else f"the default is `{figures['default']}`"
+    return (
+        "LRP composites whose AOPC is above the gradient's with intervals apart:\n\n"
+        + "\n".join(lines)
+        + f"\n\nChosen on the validation split, by the mean AOPC over all fillings: {best}; {same}."
+    )
+
+
+def _mean_aopc(values: dict[str, Any], fillings: Sequence[str]) -> float:
+    return sum(float(values["flipping"]["MoRF"][each]["aopc"][0]) for each in fillings) / len(fillings)
+
+
+def _depths(figures: dict[str, Any]) -> list[str]:
+    layers = next(iter(figures["methods"].values()))["random_network"]
+    return [f"down to `{layer}`" for layer in layers]
+
+
+def _interval(estimate: Sequence[float]) -> str:
+    mean, low, high = estimate
+    return f"{mean:.3f} ({low:.3f}–{high:.3f})"
 
 
 def _fresh() -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rationale.datasets import Split, load_dataset
+from rationale.datasets import Dataset, Split, load_dataset
 from rationale.errors import ModelError, OutputError
 from rationale.evaluation.accuracy import accuracy
 from rationale.model import Model
@@ -36,9 +36,14 @@ Report = Callable[[Progress, int], None]
 
 
 def train_classifier(
-    model: Model, folder: Path, report: Report = lambda progress, last: None, *, iterations: int | None = None
+    model: Model,
+    folder: Path,
+    report: Report = lambda progress, last: None,
+    *,
+    iterations: int | None = None,
+    dataset: Dataset | None = None,
 ) -> Path:
-    """Trains on the model's data set and returns the path of the weights.
+    """Trains on a data set, the model's own unless another is given, and returns the path of the weights.
 
     Goes on from the last snapshot in `folder`, if there is one; an interrupted run and an uninterrupted one see the
     same batches in the same order.
@@ -48,16 +53,17 @@ def train_classifier(
         folder: where snapshots, progress.json and classifier.caffemodel go.
         report: called after every tenth update with the progress and the number of the last update.
         iterations: stop after so many updates, instead of the solver's max_iter.
+        dataset: what to train on instead of the model's own data set.
 
     Raises:
         ModelError: the model names no solver or data set.
         NetworkError: the networks are wrong, or a snapshot is damaged.
     """
     files = model.description.files
-    if files.solver is None or model.description.dataset is None:
+    if files.solver is None or (dataset is None and model.description.dataset is None):
         raise ModelError(f"model {model.name!r}: training wants files.solver and dataset in its model.toml")
-    dataset = load_dataset(model.description.dataset)
-    train, val = dataset.split("train"), dataset.split("val")
+    pictures = dataset or load_dataset(str(model.description.dataset))
+    train, val = pictures.split("train"), pictures.split("val")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,0 +1,238 @@
+"""Heatmaps by other methods than LRP, to measure it against: small functions on a network.
+
+Each takes a batch, already preprocessed, float32 (N, C, H, W), and classes (one for all, one for each sample, or None
+for the predicted ones), and returns float32 (N, H, W). Those called saliency are magnitudes, without a sign.
+
+All of them raise NetworkError or RuleError for a batch, class or layer that does not fit.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.filters import sobel
+from skimage.transform import resize
+
+from rationale.errors import NetworkError
+from rationale.lrp.start import Classes, class_start
+from rationale.network import Network, Node
+
+Array = NDArray[np.float32]
+
+
+def random_heatmaps(
+    network: Network, batch: Array, target: Classes = None, *, target_layer: str | None = None, seed: int = 0
+) -> Array:
+    """Uniform noise: what a heatmap that knows nothing reaches."""
+    count, _, height, width = batch.shape
+    return np.random.default_rng(seed).random((count, height, width), np.float32)
+
+
+def edges(network: Network, batch: Array, target: Classes = None, *, target_layer: str | None = None) -> Array:
+    """Sobel edges of the picture: what a heatmap that never asked the network reaches (Adebayo et al. 2018)."""
+    return np.stack([sobel(picture.mean(axis=0)) for picture in batch]).astype(np.float32)
+
+
+def gradient(network: Network, batch: Array, target: Classes = None, *, target_layer: str | None = None) -> Array:
+    """Saliency: the largest |∂f/∂x| of any colour (Simonyan et al. 2014, section 3.1)."""
+    return _saliency(score_gradient(network, batch, target, target_layer=target_layer))
+
+
+def gradient_times_input(
+    network: Network, batch: Array, target: Classes = None, *, target_layer: str | None = None
+) -> Array:
+    """x · ∂f/∂x, summed over the colours (Shrikumar et al. 2016)."""
+    return _summed(batch * score_gradient(network, batch, target, target_layer=target_layer))
+
+
+def smooth_gradient(
+    network: Network,
+    batch: Array,
+    target: Classes = None,
+    *,
+    target_layer: str | None = None,
+    samples: int = 25,
+    noise: float = 0.15,
+    seed: int = 0,
+) -> Array:
+    """SmoothGrad saliency: the mean gradient over noisy copies (Smilkov et al. 2017).
+
+    Args:
+        network, batch, target, target_layer: as everywhere here.
+        samples: how many noisy copies.
+        noise: standard deviation of the noise, as a share of each sample's range.
+        seed: of the noise.
+    """
+    classes = classes_of(network, batch, target, target_layer=target_layer)
+    deviation = noise * np.ptp(batch, axis=(1, 2, 3), keepdims=True)
+    random = np.random.default_rng(seed)
+    mean = np.zeros_like(batch)
+    for _ in range(samples):
+        noisy = batch + deviation * random.standard_normal(batch.shape, np.float32)
+        mean += score_gradient(network, noisy, classes, target_layer=target_layer) / samples
+    return _saliency(mean)
+
+
+def integrated_gradients(
+    network: Network,
+    batch: Array,
+    target: Classes = None,
+    *,
+    target_layer: str | None = None,
+    reference: float | Array = 0.0,
+    steps: int = 32,
+) -> Array:
+    """(x − x′) · mean of ∂f/∂x on the way from x′ to x (Sundararajan et al. 2017, eq. 1), summed over the colours.
+
+    Args:
+        network, batch, target, target_layer: as everywhere here.
+        reference: x′, a number or an array that fits the batch.
+        steps: points on the way, in the middle of as many equal parts.
+    """
+    classes = classes_of(network, batch, target, target_layer=target_layer)
+    difference = (batch - np.asarray(reference, np.float32)).astype(np.float32)
+    mean = np.zeros_like(batch)
+    for step in range(steps):
+        on_the_way = batch - difference * np.float32(1 - (step + 0.5) / steps)
+        mean += score_gradient(network, on_the_way, classes, target_layer=target_layer) / steps
+    return _summed(difference * mean)
+
+
+def grad_cam(
+    network: Network,
+    batch: Array,
+    target: Classes = None,
+    *,
+    target_layer: str | None = None,
+    layer: str | None = None,
+) -> Array:
+    """ReLU(Σ_c mean(∂f/∂A_c) · A_c) of a layer's maps A, enlarged to the input (Selvaraju et al. 2017, eq. 1 and 2).
+
+    Args:
+        network, batch, target, target_layer: as everywhere here.
+        layer: whose maps; the topmost convolution that keeps places where None.
+    """
+    chosen = network.graph.node(layer) if layer else _topmost_maps(network, target_layer)
+    slope = score_gradient(network, batch, target, target_layer=target_layer, at=chosen.name)
+    maps = network.activation(chosen.name)
+    if maps.ndim != 4:
+        raise NetworkError(f"layer {chosen.name!r} keeps no places: Grad-CAM wants a layer with maps")
+    cams = np.maximum((slope.mean(axis=(2, 3), keepdims=True) * maps).sum(axis=1), 0)
+    return np.stack([resize(cam, batch.shape[2:], order=1, mode="edge") for cam in cams]).astype(np.float32)
+
+
+def occlusion(
+    network: Network,
+    batch: Array,
+    target: Classes = None,
+    *,
+    target_layer: str | None = None,
+    window: int | None = None,
+    stride: int | None = None,
+    filling: float = 0.0,
+) -> Array:
+    """How much f(x) falls when a window is covered, averaged over the windows on a pixel (Zeiler and Fergus 2014).
+
+    Args:
+        network, batch, target, target_layer: as everywhere here.
+        window: side in pixels; a seventh of the picture where None.
+        stride: of the window; half a window where None.
+        filling: what covers it, in units of the preprocessed input.
+    """
+    height, width = batch.shape[2:]
+    side = window or max(2, round(min(height, width) / 7))
+    step = stride or max(1, side // 2)
+    classes = classes_of(network, batch, target, target_layer=target_layer)
+    rows = np.arange(len(batch))
+    whole = scores(network, batch, target_layer=target_layer)[rows, classes]
+    fall = np.zeros((len(batch), height, width), np.float32)
+    covers = np.zeros((height, width), np.float32)
+    for top in _places(height, side, step):
+        for left in _places(width, side, step):
+            covered = batch.copy()
+            covered[:, :, top : top + side, left : left + side] = filling
+            now = scores(network, covered, target_layer=target_layer)[rows, classes]
+            fall[:, top : top + side, left : left + side] += (whole - now)[:, None, None]
+            covers[top : top + side, left : left + side] += 1
+    return fall / covers
+
+
+Heatmaps = Callable[..., Array]  # (network, batch, target, *, target_layer) → (N, H, W)
+
+BASELINES: Mapping[str, Heatmaps] = {
+    "random": random_heatmaps,
+    "edges": edges,
+    "gradient": gradient,
+    "gradient × input": gradient_times_input,
+    "SmoothGrad": smooth_gradient,
+    "integrated gradients": integrated_gradients,
+    "Grad-CAM": grad_cam,
+    "occlusion": occlusion,
+}
+
+
+# ---- what they share -------------------------------------------------------------------------------------------------
+
+
+def scores(network: Network, batch: Array, *, target_layer: str | None = None) -> Array:
+    """Class scores before the softmax, float32 (N, classes)."""
+    network.forward(batch)
+    return network.data(_score_node(network, target_layer).tops[0]).reshape(len(batch), -1).copy()
+
+
+def classes_of(
+    network: Network, batch: Array, target: Classes = None, *, target_layer: str | None = None
+) -> NDArray[np.int64]:
+    """The classes that `target` stands for, (N,): themselves, or the predicted ones."""
+    network.forward(batch)
+    return class_start(network, _score_node(network, target_layer), target, None).targets
+
+
+def score_gradient(
+    network: Network,
+    batch: Array,
+    target: Classes = None,
+    *,
+    target_layer: str | None = None,
+    at: str | None = None,
+) -> Array:
+    """∂f/∂x of the target's score, float32 (N, C, H, W); with `at`, by that layer's output (above a ReLU in place)."""
+    start = _score_node(network, target_layer)
+    classes = classes_of(network, batch, target, target_layer=target_layer)
+    seed = np.zeros_like(network.data(start.tops[0]))
+    seed.reshape(len(batch), -1)[np.arange(len(batch)), classes] = 1
+    if at is None:
+        (found,) = network.backward(start.name, gradient=seed).values()
+        return found
+    blob = network.graph.blob(at)
+    with network.backward_from(start, seed) as path:
+        for node in reversed(path):
+            if blob in node.tops:
+                return network.diff(blob).copy()
+            network.run_backward(node)
+    raise NetworkError(f"the score does not depend on layer {at!r}")
+
+
+def _score_node(network: Network, target_layer: str | None) -> Node:
+    return network.graph.node(target_layer) if target_layer else network.graph.score_node()
+
+
+def _topmost_maps(network: Network, target_layer: str | None) -> Node:
+    below = network.graph.below(_score_node(network, target_layer))
+    for node in reversed(below):
+        if node.type == "Convolution" and np.prod(network.shape(node.name)[2:]) > 1:
+            return node
+    raise NetworkError("no convolution below the score keeps places: Grad-CAM wants a layer with maps")
+
+
+def _saliency(slope: Array) -> Array:
+    return np.asarray(np.abs(slope).max(axis=1))
+
+
+def _summed(contributions: Array) -> Array:
+    return np.asarray(contributions.sum(axis=1))
+
+
+def _places(size: int, side: int, step: int) -> Sequence[int]:
+    """Where windows begin; the last ends at the border."""
+    return sorted({*range(0, max(size - side, 0) + 1, step), max(size - side, 0)})

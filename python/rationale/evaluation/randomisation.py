@@ -1,0 +1,88 @@
+"""Sanity checks: a heatmap must change when the network, its labels or the asked class do (Adebayo et al. 2018)."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from skimage.metrics import structural_similarity
+
+from rationale.errors import NetworkError
+from rationale.network import Network
+
+Array = NDArray[np.float32]
+
+
+def layers_with_weights(network: Network) -> list[str]:
+    """Names of the layers that hold weights, from the score down."""
+    return [node.name for node in reversed(network.graph.nodes) if node.parameter and network.parameters(node)]
+
+
+@contextmanager
+def randomised(network: Network, layers: Sequence[str], seed: int = 0) -> Iterator[Network]:
+    """The network with the weights of these layers drawn anew, as spread out as they were; restored afterwards.
+
+    Raises:
+        NetworkError: there is no such layer, or it has no weights.
+    """
+    random = np.random.default_rng(seed)
+    arrays = []
+    for name in layers:
+        held = network.parameters(network.graph.node(name))
+        if not held:
+            raise NetworkError(f"layer {name!r} has no weights")
+        arrays += held
+    kept = [array.copy() for array in arrays]
+    network.derived.clear()
+    for array in arrays:
+        array[...] = random.standard_normal(array.shape, np.float32) * array.std()
+    try:
+        yield network
+    finally:
+        for array, values in zip(arrays, kept, strict=True):
+            array[...] = values
+        network.derived.clear()
+
+
+def model_randomisation(
+    network: Network, heatmaps: Callable[[], Array], *, seed: int = 0
+) -> Mapping[str, NDArray[np.float64]]:
+    """Randomises the network from the score downwards, layer upon layer, and compares each time with the original.
+
+    Args:
+        network: the classifier.
+        heatmaps: makes the heatmaps of always the same batch and classes with it, (N, H, W).
+        seed: of the weights.
+
+    Returns:
+        By layer, in the order of randomisation, the similarity (as `rank_correlation`) of each sample, (N,).
+    """
+    original = heatmaps()
+    found = {}
+    layers = layers_with_weights(network)
+    for depth, layer in enumerate(layers, start=1):
+        with randomised(network, layers[:depth], seed):
+            found[layer] = rank_correlation(original, heatmaps())
+    return found
+
+
+def rank_correlation(one: Array, other: Array) -> NDArray[np.float64]:
+    """Spearman's ρ between two heatmaps of each sample, (N,); 0 where one of them is constant."""
+    first, second = (rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (one, other))
+    first -= first.mean(axis=1, keepdims=True)
+    second -= second.mean(axis=1, keepdims=True)
+    lengths = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
+    products = (first * second).sum(axis=1)
+    return np.asarray(np.divide(products, lengths, out=np.zeros(len(one)), where=lengths > 0))
+
+
+def structural_similarities(one: Array, other: Array) -> NDArray[np.float64]:
+    """SSIM (Wang et al. 2004) between two heatmaps of each sample, each scaled to a magnitude of at most 1, (N,)."""
+    pairs = zip(_scaled(one), _scaled(other), strict=True)
+    return np.array([structural_similarity(first, second, data_range=2.0) for first, second in pairs])
+
+
+def _scaled(maps: Array) -> Array:
+    largest = np.abs(maps).max(axis=(1, 2), keepdims=True)
+    return np.asarray(maps / np.where(largest > 0, largest, 1))

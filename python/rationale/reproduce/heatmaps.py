@@ -1,0 +1,239 @@
+"""Measures a model's heatmaps, draws the charts, and keeps the figures: `rationale evaluate heatmaps`."""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import astuple, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rationale.datasets import Dataset, load_dataset
+from rationale.datasets.shuffled import ShuffledLabels
+from rationale.description import Training
+from rationale.errors import ModelError
+from rationale.evaluation.accuracy import accuracy
+from rationale.evaluation.baselines import BASELINES
+from rationale.evaluation.estimate import estimate
+from rationale.evaluation.heatmaps import Settings, Values, measure_heatmaps, methods_of, settings_for
+from rationale.model import Model, available_models
+from rationale.network import Network
+from rationale.render.charts import Dot, Line, dot_chart, line_chart
+from rationale.render.terminal import progress_bar
+from rationale.reproduce.measure import in_checkout, keep, measurements_directory
+from rationale.reproduce.results import write_results
+from rationale.training import train_classifier
+from rationale.training.display import training_display
+
+MEMORISED = 0.95  # share of randomly labelled pictures that must be learnt by heart (Adebayo et al. 2018)
+_RANDOM_PICTURES, _RANDOM_UPDATES = 2000, 1000
+_CURVES = ("gradient", "gradient × input", "integrated gradients", "Grad-CAM", "occlusion", "edges", "random")
+
+Figures = dict[str, Any]
+
+
+def evaluate_heatmaps(
+    model: Model,
+    folder: Path,
+    settings: Settings,
+    *,
+    split: str = "test",
+    methods: Collection[str] | None = None,
+    random_labels: bool = True,
+) -> Figures:
+    """Measures every method on a split; LRP's composites on the validation split too, for the choice among them.
+
+    Args:
+        model: with a data set.
+        folder: for measurements and the network trained on random labels; what is there is not done again.
+        settings: what is measured.
+        split: where it is measured.
+        methods: names; all where None.
+        random_labels: also compare with a network trained on labels dealt out at random, if the model has a solver.
+
+    Returns:
+        Estimates (mean, low, high) by method; see `summarised`.
+
+    Raises:
+        ModelError: the model names no data set.
+    """
+    if model.description.dataset is None:
+        raise ModelError(f"model {model.name!r} names no dataset in its model.toml")
+    dataset = load_dataset(model.description.dataset)
+    memoriser = None
+    if random_labels and model.description.files.solver is not None:
+        memoriser = _memoriser(model, dataset, folder / "random-labels")
+    with progress_bar(f"measuring on {split}") as advance:
+        found = measure_heatmaps(
+            model,
+            dataset.split(split),
+            folder,
+            settings,
+            names=methods,
+            random_labels=memoriser,
+            report=advance,
+        )
+    composites = [name for name in methods_of(model) if name not in BASELINES and (not methods or name in methods)]
+    with progress_bar("choosing on val") as advance:
+        choice = measure_heatmaps(model, dataset.split("val"), folder, settings, names=composites, report=advance)
+    figures = summarised(model, split, found, choice)
+    figures["whole"] = settings == settings_for(model) and list(found) == list(methods_of(model))
+    return figures
+
+
+def _memoriser(model: Model, dataset: Dataset, folder: Path) -> Network:
+    """The model's network, trained until it knows the random labels of some training pictures by heart."""
+    shuffled = ShuffledLabels(dataset, _RANDOM_PICTURES)
+    plain = Model(model.name, model.directory, replace(model.description, training=Training()), model.gpu)
+    train = shuffled.split("train")
+    with training_display("on random labels") as report:
+        updates = _RANDOM_UPDATES
+        while True:
+            weights = train_classifier(plain, folder, report, iterations=updates, dataset=shuffled)
+            network = Network.load(model.description.files.classifier, weights, gpu=model.gpu)
+            if accuracy(plain, network, train) >= MEMORISED:
+                return network
+            updates += _RANDOM_UPDATES
+
+
+def summarised(model: Model, split: str, found: dict[str, Values], choice: dict[str, Values]) -> Figures:
+    """Means with 95 % intervals of all that was measured, and the composite that did best on the validation split."""
+    first = next(iter(found.values()))
+    fillings = list(first["flipping"]["MoRF"])
+    best = {name: _mean_aopc(values, fillings) for name, values in choice.items()}
+    return {
+        "model": model.name,
+        "title": model.description.title,
+        "split": split,
+        "pictures": len(first["other_class"]),
+        "compared": len(next(iter(first["random_network"].values()))),
+        "fillings": fillings,
+        "covered": first["covered"],
+        "methods": {name: _estimates(values) for name, values in found.items()},
+        "baselines": [name for name in found if name in BASELINES],
+        "default": model.composite().name,
+        "validation_aopc": best,
+        "chosen": max(best, key=lambda name: best[name]) if best else None,
+    }
+
+
+def _mean_aopc(values: Values, fillings: Sequence[str]) -> float:
+    return float(np.mean([values["flipping"]["MoRF"][filling]["aopc"] for filling in fillings]))
+
+
+def _estimates(values: Values) -> Figures:
+    """The same table with a list of numbers replaced by (mean, low, high); curves as they are."""
+    found: Figures = {}
+    for name, value in values.items():
+        if name in ("curve", "covered"):
+            found[name] = [round(each, 5) for each in value]
+        elif isinstance(value, dict):
+            found[name] = _estimates(value)
+        else:
+            found[name] = [round(each, 5) for each in astuple(estimate(value))[:3]]
+    return found
+
+
+def publish(figures: Figures, folder: Path) -> list[Path]:
+    """Writes figures and charts into `folder`; of a checkout's own models, whole and on test, into docs/ too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / "figures.json"
+    kept.write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    written = [kept, *draw_charts(figures, folder)]
+    ours = figures["model"] in available_models() and in_checkout()
+    if ours and figures["whole"] and figures["split"] == "test":
+        keep(f"{figures['model']}-heatmaps", figures)
+        written += [*draw_charts(figures, measurements_directory().parent / "images"), write_results()]
+    return written
+
+
+def draw_charts(figures: Figures, folder: Path) -> list[Path]:
+    """Draws all charts as PNG into `folder` and returns their paths."""
+    model, methods, fillings = figures["model"], figures["methods"], figures["fillings"]
+    note = f"{figures['pictures']} pictures of the {figures['split']} split, means with 95 % bootstrap intervals"
+    title = figures["title"]
+    lrp = [name for name in methods if name not in figures["baselines"]]
+    order = sorted(methods, key=lambda name: -float(np.mean([_aopc(methods[name], each)[0] for each in fillings])))
+    written = [
+        dot_chart(
+            folder / f"{model}-aopc-{which.lower()}.png",
+            f"{title}: how far the decision falls, {text} ({which})",
+            {
+                f"covered with {filling}": {name: Dot(*_aopc(methods[name], filling, which)) for name in order}
+                for filling in fillings
+            },
+            highlighted=lrp,
+            note=f"AOPC; {note}. Red: LRP.",
+        )
+        for which, text in (("MoRF", "most relevant regions first: more is better"), ("LeRF", "least relevant first"))
+    ]
+    shown = [name for name in (figures["default"], *_CURVES) if name in methods]
+    curves = {
+        f"covered with {filling}": {
+            name: Line(figures["covered"], methods[name]["flipping"]["MoRF"][filling]["curve"]) for name in shown
+        }
+        for filling in fillings
+    }
+    written.append(
+        line_chart(
+            folder / f"{model}-flipping.png",
+            f"{title}: probability of the class while its most relevant regions are covered",
+            curves,
+            x_label="covered",
+            y_label="probability",
+            percent=True,
+        )
+    )
+    if "mass" in next(iter(methods.values())):
+        panels = {
+            text: {name: Dot(*methods[name][key]) for name in order}
+            for text, key in (("relevance mass accuracy", "mass"), ("relevance rank accuracy", "rank"))
+        }
+        path = folder / f"{model}-localisation.png"
+        written.append(dot_chart(path, f"{title}: relevance on the object", panels, highlighted=lrp, note=note))
+    written += _draw_sanity(figures, folder, order, lrp)
+    return written
+
+
+def _aopc(values: Figures, filling: str, order: str = "MoRF") -> tuple[float, float, float]:
+    mean, low, high = values["flipping"][order][filling]["aopc"]
+    return mean, low, high
+
+
+def _draw_sanity(figures: Figures, folder: Path, order: list[str], lrp: list[str]) -> list[Path]:
+    model, methods, title = figures["model"], figures["methods"], figures["title"]
+    layers = list(methods[order[0]]["random_network"])
+    panels: dict[str, dict[str, Line]] = {"LRP": {}, "baselines": {}}
+    for name, values in methods.items():
+        points = [[1.0, 1.0, 1.0], *values["random_network"].values()]
+        mean, low, high = (list(each) for each in zip(*points, strict=True))
+        panels["LRP" if name in lrp else "baselines"][name] = Line(range(len(points)), mean, low, high)
+    note = f"{figures['compared']} pictures of the {figures['split']} split, means with 95 % bootstrap intervals"
+    written = [
+        line_chart(
+            folder / f"{model}-random-network-{kind.lower()}.png",
+            f"{title}: heatmaps of {kind} while weights are drawn anew, from the score down",
+            {"": rows},
+            x_label="randomised down to",
+            y_label="rank correlation with the original",
+            ticks=["none", *layers],
+            note=note,
+        )
+        for kind, rows in panels.items()
+        if rows
+    ]
+    checks = {
+        "other class asked": "other_class",
+        "other class, SSIM": "ssim_other_class",
+        "trained on random labels": "random_labels",
+        "random labels, SSIM": "ssim_random_labels",
+    }
+    sanity = {
+        text: {name: Dot(*methods[name][key]) for name in order}
+        for text, key in checks.items()
+        if key in methods[order[0]]
+    }
+    path = folder / f"{model}-sanity.png"
+    chart_title = f"{title}: how alike heatmaps stay that should differ (0 = not at all)"
+    written.append(dot_chart(path, chart_title, sanity, highlighted=lrp, chance=dict.fromkeys(sanity, 0.0), note=note))
+    return written
