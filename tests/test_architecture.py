@@ -12,6 +12,7 @@ PACKAGE = Path(rationale.__file__).parent
 ROOMS = [
     "errors",
     "resources",
+    "fetching",
     "images",
     "network",
     "lrp",

@@ -182,7 +182,7 @@ def train_classifier_command(
 
     loaded = Model.load(model, gpu=gpu)
     folder = out or Path("out") / "train" / loaded.name
-    with training_display(loaded.description.title) as report:
+    with training_display(loaded.description.title, folder) as report:
         weights = train_classifier(loaded, folder, report, iterations=iterations)
     print(f"wrote {weights}")
 
@@ -264,7 +264,7 @@ def evaluate_heatmaps_command(
 @data.command("list")
 def data_list() -> None:
     """Show the data sets that can be fetched."""
-    from rationale.datasets.manifest import read_manifest
+    from rationale.fetching import read_manifest
 
     for entry in read_manifest().values():
         print(f"{entry.name}: {entry.title}\n  {entry.contents}\n  licence {entry.licence}; cite {entry.cite}")

@@ -2,19 +2,20 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rationale.errors import ModelError, RuleError
+from rationale.fetching import is_fetched
 from rationale.lrp.composites import get_composite
 
 
 @dataclass(frozen=True)
 class Files:
-    """Paths, relative to model.toml."""
+    """Paths, relative to model.toml, or "data:NAME/FILE" for a file of a set that data/manifest.toml names."""
 
     classifier: Path
     weights: Path
@@ -34,9 +35,9 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """What the numbers at the top mean."""
+    """What the numbers at the top mean; labels in order, or a file with one label a line."""
 
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] | Path
     target_layer: str | None = None
     feature_layer: str | None = None
 
@@ -52,11 +53,20 @@ class Lrp:
 
 @dataclass(frozen=True)
 class Training:
-    """How the classifier is trained: see rationale.training."""
+    """How the classifier is trained: see rationale.training.
 
+    With `photographs`, pictures are changed as photographs (`augmented_photographs`), and zoom and shift are shares of
+    the view; otherwise as drawings (`augment`), and shift is in pixels.
+    """
+
+    start: Path | None = None  # weights to begin with, for the layers of the same name
+    photographs: bool = False
     rotate: float = 0.0
     zoom: float = 0.0
     shift: float = 0.0
+    flip: bool = False
+    colour: float = 0.0
+    border: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -112,20 +122,27 @@ def _checked(description: Description, path: Path) -> Description:
     layers = (output.target_layer, output.feature_layer)
     expectations = {
         "title, description, licence and dataset are strings": all(isinstance(each, str) for each in texts),
-        "the paths in [files] are strings": all(each is None or isinstance(each, str) for each in files),
+        "the paths in [files] and training.start are strings": all(
+            each is None or isinstance(each, str) for each in (*files, training.start)
+        ),
         "input.colour is grey, rgb or bgr": how.colour in ("grey", "rgb", "bgr"),
         "input.fit is crop, pad or stretch": how.fit in ("crop", "pad", "stretch"),
         "input.background is any or dark": how.background in ("any", "dark"),
         f"input.mean is a list of 1 or {channels} numbers": _numbers(how.mean) and len(how.mean) in (1, channels),
         "input.scale is a number other than 0": _numbers((how.scale,)) and how.scale != 0,
-        "output.labels is a list of different strings, not empty": _labels(output.labels),
+        "output.labels is a list of different strings, not empty, or a path": _labels(output.labels),
         "output.target_layer and feature_layer are strings": all(
             each is None or isinstance(each, str) for each in layers
         ),
         "lrp.bounds are two numbers, the lower first": lrp.bounds is None or _bounds(lrp.bounds),
         "lrp.composite is a string": isinstance(lrp.composite, str),
         "lrp.layers is a table of rules": isinstance(lrp.layers, dict),
-        "the amounts in [training] are numbers": _numbers((training.rotate, training.zoom, training.shift)),
+        "the amounts in [training] are numbers": _numbers(
+            (training.rotate, training.zoom, training.shift, training.colour, training.border)
+        ),
+        "training.photographs and training.flip are true or false": isinstance(training.photographs, bool)
+        and isinstance(training.flip, bool),
+        "training.photographs wants a colour of rgb or bgr": not training.photographs or how.colour != "grey",
     }
     for what, holds in expectations.items():
         if not holds:
@@ -143,6 +160,8 @@ def _numbers(values: Any) -> bool:
 
 
 def _labels(values: Any) -> bool:
+    if isinstance(values, str):
+        return bool(values)
     is_list = isinstance(values, tuple) and all(isinstance(each, str) for each in values)
     return is_list and len(values) > 0 and len(set(values)) == len(values)
 
@@ -152,8 +171,21 @@ def _bounds(values: Any) -> bool:
 
 
 def _with_absolute_files(description: Description, path: Path) -> Description:
-    folder = path.parent
-    files = {field.name: getattr(description.files, field.name) for field in fields(Files)}
-    absolute: Any = {name: None if value is None else folder / value for name, value in files.items()}
-    values = {field.name: getattr(description, field.name) for field in fields(Description)}
-    return Description(**{**values, "files": Files(**absolute)})
+    """Paths as absolute ones; those of fetched files stay as they are (see `rationale.fetching.local_file`)."""
+    here = path.parent
+
+    def absolute(value: Any) -> Any:
+        return value if value is None else Path(value) if is_fetched(value) else here / value
+
+    files = Files(**{each.name: absolute(getattr(description.files, each.name)) for each in fields(Files)})
+    labels = description.output.labels
+    dataset = description.dataset
+    if dataset is not None and (here / dataset).is_dir():
+        dataset = str((here / dataset).resolve())
+    return replace(
+        description,
+        files=files,
+        dataset=dataset,
+        output=replace(description.output, labels=absolute(labels) if isinstance(labels, str) else labels),
+        training=replace(description.training, start=absolute(description.training.start)),
+    )

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -16,9 +17,10 @@ from rationale import __version__
 from rationale.description import Description, read_description
 from rationale.errors import ModelError
 from rationale.explanation import Explanation, explanations_of
+from rationale.fetching import local_file
 from rationale.images import Pixels, Source, border_colour, fit, fit_mask, load_image, to_grey, to_rgb
 from rationale.lrp import propagate
-from rationale.lrp.composites import Composite, get_composite
+from rationale.lrp.composites import Bounds, Composite, get_composite
 from rationale.network import Network
 from rationale.resources import shared_directory
 
@@ -58,7 +60,7 @@ class Model:
     def network(self) -> Network:
         """The classifier."""
         files = self.description.files
-        network = Network.load(files.classifier, files.weights, gpu=self.gpu)
+        network = Network.load(files.classifier, local_file(files.weights), gpu=self.gpu)
         self._check_network(network)
         return network
 
@@ -86,10 +88,24 @@ class Model:
     def _target_layer_of(self, network: Network) -> str:
         return self.description.output.target_layer or network.graph.score_node().name
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of the scores."""
-        return self.description.output.labels
+        """Names of the classes, in the order of the scores.
+
+        Raises:
+            ModelError: the file that holds them cannot be read, or names a class twice.
+        """
+        labels = self.description.output.labels
+        return read_labels(local_file(labels)) if isinstance(labels, Path) else labels
+
+    @property
+    def bounds(self) -> Bounds:
+        """Least and greatest value of the preprocessed input: as model.toml says, or what black and white become."""
+        own, how = self.description.lrp.bounds, self.description.input
+        if own is not None:
+            return own
+        ends = [tuple((level - mean) * how.scale for mean in how.mean) for level in (0, 255)]
+        return (ends[0], ends[1]) if how.scale > 0 else (ends[1], ends[0])
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -175,7 +191,7 @@ class Model:
             self.preprocess(views),
             None if target is None else self.class_number(target),
             composite=rules,
-            bounds=self.description.lrp.bounds,
+            bounds=self.bounds,
             target_layer=self.target_layer,
         )
         settings = {
@@ -204,7 +220,7 @@ class Model:
         """Twelve digits of a SHA-256 over model.toml, the classifier's prototxt and its weights."""
         files = self.description.files
         digest = hashlib.sha256()
-        for path in (self.directory / "model.toml", files.classifier, files.weights):
+        for path in (self.directory / "model.toml", files.classifier, local_file(files.weights)):
             digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()[:12]
 
@@ -227,6 +243,23 @@ class Model:
         height, width = self.input_size
         mean = ", ".join(f"{each:g}" for each in how.mean)
         return f"{how.fit} to {width} × {height}, {how.colour}, (pixel − {mean}) · {how.scale:.6g}"
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Class names from a file with one a line; WordNet's numbers (n01440764) are left out where names stay different.
+
+    Raises:
+        ModelError: it cannot be read, or names a class twice.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: cannot be read ({error})") from error
+    plain = [re.sub(r"^n[0-9]{8} ", "", line) for line in lines]
+    found = tuple(name if plain.count(name) == 1 else line for name, line in zip(plain, lines, strict=True))
+    if not found or len(set(found)) < len(found):
+        raise ModelError(f"{path}: names no class, or one twice")
+    return found
 
 
 def source_name(source: Source, number: int) -> str:

@@ -18,3 +18,12 @@ def shared_directory(name: str) -> Path:
 def cache_directory() -> Path:
     """Directory for downloads; follows XDG_CACHE_HOME."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rationale"
+
+
+def mirror_directories() -> list[Path]:
+    """Directories that may hold copies of what would be downloaded: RATIONALE_MIRROR, and shared/data by a checkout."""
+    named = os.environ.get("RATIONALE_MIRROR")
+    places = [Path(named)] if named else []
+    if (_CHECKOUT / "pyproject.toml").exists():
+        places.append(_CHECKOUT.parent / "shared" / "data")
+    return [place for place in places if place.is_dir()]

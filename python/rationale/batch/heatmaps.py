@@ -93,7 +93,7 @@ def _append(file: h5py.File, model: Model, split: Split, rows: np.ndarray, compo
         model.network,
         model.preprocess(views),
         composite=composite,
-        bounds=model.description.lrp.bounds,
+        bounds=model.bounds,
         target_layer=target_layer,
     )
     (input_name,) = model.network.inputs

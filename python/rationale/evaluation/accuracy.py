@@ -7,7 +7,7 @@ from rationale.datasets import Split
 from rationale.model import Model
 from rationale.network import Network
 
-BATCH = 100
+BATCH = 25
 
 
 def predictions(model: Model, network: Network, split: Split) -> NDArray[np.int64]:

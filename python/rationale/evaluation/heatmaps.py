@@ -57,10 +57,7 @@ def methods_of(model: Model) -> dict[str, Heatmaps]:
     composites: dict[str, Composite] = dict(COMPOSITES)
     if model.description.lrp.layers:
         composites["the model's own rules"] = model.composite()
-    bounds = model.description.lrp.bounds
-    if bounds is None:
-        composites = {name: each for name, each in composites.items() if not each.needs_bounds}
-    lrp = {name: partial(_lrp, composite=each, bounds=bounds) for name, each in composites.items()}
+    lrp = {name: partial(_lrp, composite=each, bounds=model.bounds) for name, each in composites.items()}
     return {**lrp, **BASELINES}
 
 
@@ -109,8 +106,8 @@ def measure_heatmaps(
 
     Returns:
         By method: `flipping[order][filling]` with `aopc` (one a picture) and `curve` (means), `covered`; `mass` and
-        `rank` where the split has objects; `other_class`, `random_network[layer]` and `random_labels`, rank
-        correlations with the heatmap that should differ; the same with `ssim_` for its SSIM.
+        `rank` where the split has objects; `other_class`, `random_network[layer]` and `random_labels`,
+        |ρ| with the heatmap that should differ; the same with `ssim_` for its SSIM.
 
     Raises:
         OptionError: a method is unknown.
@@ -211,7 +208,7 @@ def _flipping(
 
 def _compared(name: str, maps: Array, others: Array) -> Values:
     return {
-        name: rank_correlation(maps, others).tolist(),
+        name: np.abs(rank_correlation(maps, others)).tolist(),
         f"ssim_{name}": structural_similarities(maps, others).tolist(),
     }
 

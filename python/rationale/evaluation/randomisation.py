@@ -56,14 +56,15 @@ def model_randomisation(
         seed: of the weights.
 
     Returns:
-        By layer, in the order of randomisation, the similarity (as `rank_correlation`) of each sample, (N,).
+        By layer, in the order of randomisation, |ρ| (see `rank_correlation`) of each sample, (N,): a heatmap that only
+        changed its sign, as where a random network gives a negative score, is the same heatmap.
     """
     original = heatmaps()
     found = {}
     layers = layers_with_weights(network)
     for depth, layer in enumerate(layers, start=1):
         with randomised(network, layers[:depth], seed):
-            found[layer] = rank_correlation(original, heatmaps())
+            found[layer] = np.abs(rank_correlation(original, heatmaps()))
     return found
 
 
@@ -78,11 +79,11 @@ def rank_correlation(one: Array, other: Array) -> NDArray[np.float64]:
 
 
 def structural_similarities(one: Array, other: Array) -> NDArray[np.float64]:
-    """SSIM (Wang et al. 2004) between two heatmaps of each sample, each scaled to a magnitude of at most 1, (N,)."""
-    pairs = zip(_scaled(one), _scaled(other), strict=True)
-    return np.array([structural_similarity(first, second, data_range=2.0) for first, second in pairs])
+    """SSIM (Wang et al. 2004) between the magnitudes of two heatmaps of each sample, each at most 1, (N,)."""
+    pairs = zip(_magnitudes(one), _magnitudes(other), strict=True)
+    return np.array([structural_similarity(first, second, data_range=1.0) for first, second in pairs])
 
 
-def _scaled(maps: Array) -> Array:
+def _magnitudes(maps: Array) -> Array:
     largest = np.abs(maps).max(axis=(1, 2), keepdims=True)
-    return np.asarray(maps / np.where(largest > 0, largest, 1))
+    return np.asarray(np.abs(maps) / np.where(largest > 0, largest, 1))

@@ -90,6 +90,17 @@ class Solver:
         with caffe_errors(f"{network.name} differs from the network that is trained"):
             network.net.share_with(self._solver.net)
 
+    def begin_with(self, weights: Path) -> None:
+        """Takes the weights of layers of the same name from a .caffemodel; the others keep what their fillers gave.
+
+        Raises:
+            NetworkError: the file is missing, or layers of the same name differ in shape.
+        """
+        if not weights.is_file():
+            raise NetworkError(f"{weights}: there is no such file to begin with")
+        with caffe_errors(f"{weights} does not fit the network that is trained"):
+            self._solver.net.copy_from(str(weights))
+
     def save_weights(self, path: str | PathLike[str]) -> None:
         """Writes the weights as a .caffemodel."""
         with caffe_errors(str(path)):

@@ -98,6 +98,7 @@ def line_chart(
     y_label: str,
     ticks: Sequence[str] | None = None,
     percent: bool = False,
+    share_y: bool = True,
     note: str = "",
 ) -> Path:
     """A row of panels of curves, by panel title and curve name; one legend for all.
@@ -109,14 +110,15 @@ def line_chart(
         x_label, y_label: of the axes.
         ticks: names of the places 0, 1, 2, … on the x axis.
         percent: both axes are shares.
+        share_y: all panels have the same y axis.
         note: under the panels.
     """
     from matplotlib.ticker import PercentFormatter
 
     names = list(dict.fromkeys(name for rows in panels.values() for name in rows))
     colours = {name: SERIES[number % len(SERIES)] for number, name in enumerate(names)}
-    width = 3.0 if len(panels) > 1 else 5.4
-    with _figure(path, title, len(panels), 3.3, width, note, sharey=True, legend=names) as axes:
+    width = 7.0 if len(panels) == 1 else 3.0 if share_y else 4.0
+    with _figure(path, title, len(panels), 3.3, width, note, sharey=share_y, legend=names) as axes:
         for axis, (name, rows) in zip(axes, panels.items(), strict=True):
             for row, line in rows.items():
                 dashed = names.index(row) >= len(SERIES)
@@ -164,8 +166,11 @@ def _figure(
                 loc="outside lower left",
                 ncols=min(len(legend), max(2, int(panels * width / 1.5))),
                 frameon=False,
+                title=note,
+                title_fontsize=8,
+                alignment="left",
             )
-        if note:
+        elif note:
             figure.supxlabel(note, x=0.01, ha="left", fontsize=8, color=QUIET)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -86,7 +86,7 @@ def _memoriser(model: Model, dataset: Dataset, folder: Path) -> Network:
     shuffled = ShuffledLabels(dataset, _RANDOM_PICTURES)
     plain = Model(model.name, model.directory, replace(model.description, training=Training()), model.gpu)
     train = shuffled.split("train")
-    with training_display("on random labels") as report:
+    with training_display("on random labels", folder) as report:
         updates = _RANDOM_UPDATES
         while True:
             weights = train_classifier(plain, folder, report, iterations=updates, dataset=shuffled)
@@ -215,7 +215,7 @@ def _draw_sanity(figures: Figures, folder: Path, order: list[str], lrp: list[str
             f"{title}: heatmaps of {kind} while weights are drawn anew, from the score down",
             {"": rows},
             x_label="randomised down to",
-            y_label="rank correlation with the original",
+            y_label="|rank correlation| with the original",
             ticks=["none", *layers],
             note=note,
         )
@@ -223,10 +223,10 @@ def _draw_sanity(figures: Figures, folder: Path, order: list[str], lrp: list[str
         if rows
     ]
     checks = {
-        "other class asked": "other_class",
-        "other class, SSIM": "ssim_other_class",
-        "trained on random labels": "random_labels",
-        "random labels, SSIM": "ssim_random_labels",
+        "other class asked, |ρ|": "other_class",
+        "other class asked, SSIM": "ssim_other_class",
+        "random labels learnt, |ρ|": "random_labels",
+        "random labels learnt, SSIM": "ssim_random_labels",
     }
     sanity = {
         text: {name: Dot(*methods[name][key]) for name in order}

@@ -20,7 +20,7 @@ def reproduce_mnist(folder: Path) -> None:
     """Trains (or goes on training) in `folder`; writes the figures to docs/measurements."""
     measurements_directory()  # before an hour's work: is there where to write?
     model = Model.load("mnist")
-    with training_display(model.description.title) as report:
+    with training_display(model.description.title, folder) as report:
         weights = train_classifier(model, folder, report)
     trained = Network.load(model.description.files.classifier, weights)
     progress = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
@@ -52,8 +52,7 @@ def _conservation(model: Model) -> dict[str, float]:
     for start in range(0, len(test), BATCH):
         batch = model.preprocess([model.view(image) for image in test.images[start : start + BATCH]])
         for name in COMPOSITES:
-            bounds = model.description.lrp.bounds
-            found = propagate(model.network, batch, composite=name, bounds=bounds, keep=["data"])
+            found = propagate(model.network, batch, composite=name, bounds=model.bounds, keep=["data"])
             largest[name] = max(largest[name], found.ledger.largest_residual())
     return largest
 

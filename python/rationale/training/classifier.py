@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from rationale.datasets import Dataset, Split, load_dataset
 from rationale.errors import ModelError, OutputError
 from rationale.evaluation.accuracy import accuracy
+from rationale.fetching import local_file
 from rationale.model import Model
 from rationale.network import Network, Solver
-from rationale.training.augment import augment
+from rationale.training.augment import augment, augmented_photographs
 
 CHECK_EVERY = 1000  # updates between accuracies on the validation split
 
@@ -70,6 +71,9 @@ def train_classifier(
         raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
     solver = Solver.load(files.solver, folder, gpu=model.gpu)
     progress = _resume(solver, folder)
+    start = model.description.training.start
+    if progress.snapshot is None and start is not None:
+        solver.begin_with(local_file(start))
     last = iterations or solver.parameter.max_iter
     if last < 1:
         raise ModelError(f"{files.solver}: max_iter must be at least 1")
@@ -103,10 +107,10 @@ def _loop(
             losses.append(solver.step(training_batch(model, train, solver, seed)))
             now = progress.iteration = solver.iteration
             progress.seconds = time.monotonic() - started
-            if now % 100 == 0 or now == last:
+            if now % min(100, every) == 0 or now == last:
                 progress.loss.append((now, float(np.mean(losses))))
                 losses.clear()
-            if now % CHECK_EVERY == 0 or now == last:
+            if now % min(CHECK_EVERY, every) == 0 or now == last:
                 progress.accuracy.append((now, accuracy(model, checked, val)))
             if now % every == 0 or now == last:
                 _save(solver, progress, folder)
@@ -124,9 +128,12 @@ def training_batch(model: Model, train: Split, solver: Solver, seed: int) -> dic
     places = np.arange(solver.iteration * size, (solver.iteration + 1) * size)
     rows = np.array([_order(seed, int(place // count), count)[place % count] for place in places])
     random = np.random.default_rng((seed, 1, solver.iteration))
-    batch = model.preprocess([train.images[row] for row in rows])
+    how = model.description.training
+    photos = [train.images[row] for row in rows]
+    if how.photographs:
+        photos = augmented_photographs(photos, model.input_size, model.description.input.fit, how, random)
     return {
-        "data": augment(batch, model.description.training, random),
+        "data": augment(model.preprocess(photos), how, random),
         "label": train.labels[rows].astype(np.float32),
     }
 

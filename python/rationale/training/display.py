@@ -1,17 +1,46 @@
-"""Shows a training run on the terminal."""
+"""Shows a training run on the terminal and as a picture."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
+from rationale.errors import OutputError
+from rationale.render.charts import Line, line_chart
 from rationale.render.terminal import progress_bar
 from rationale.training.classifier import Progress, Report
 
 
 @contextmanager
-def training_display(what: str) -> Iterator[Report]:
-    """A bar with the loss and the accuracy on the validation split; yields what `train_classifier` reports to."""
+def training_display(what: str, folder: Path) -> Iterator[Report]:
+    """A bar with the loss and the accuracy on the validation split; yields what `train_classifier` reports to.
+
+    Each time the accuracy is measured anew, both curves are drawn to curves.png in `folder`, where matplotlib is there.
+    """
+    drawn = 0
+
+    def report(progress: Progress, last: int) -> None:
+        nonlocal drawn
+        advance(progress.iteration, last, _note(progress))
+        if len(progress.accuracy) > drawn:
+            drawn = len(progress.accuracy)
+            with suppress(OutputError):
+                draw_curves(what, progress, folder / "curves.png")
+
     with progress_bar(f"training {what}") as advance:
-        yield lambda progress, last: advance(progress.iteration, last, _note(progress))
+        yield report
+
+
+def draw_curves(what: str, progress: Progress, path: Path) -> Path:
+    """Loss and accuracy over the updates, as a PNG.
+
+    Raises:
+        OutputError: matplotlib is missing, or the file cannot be written.
+    """
+    panels = {
+        "training loss": {"loss": Line(*zip(*progress.loss, strict=True))},
+        "accuracy on the validation split": {"accuracy": Line(*zip(*progress.accuracy, strict=True))},
+    }
+    return line_chart(path, what, panels, x_label="updates", y_label="", share_y=False)
 
 
 def _note(progress: Progress) -> str:

@@ -1,0 +1,87 @@
+"""Unpacks archives without trusting them: nothing outside the target, no links, no devices."""
+
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from rationale.errors import DataError
+
+_CHUNK = 1 << 20
+
+
+def unpack(archive: Path, target: Path, *, members: str = "*", inside: str = "", strip: int = 0) -> int:
+    """Writes the matching regular files of a tar or zip archive under `target` and returns their number.
+
+    Args:
+        archive: .tar, .tar.gz, .tgz or .zip.
+        target: directory, made if need be.
+        members: pattern of the names to take, "*" also matching "/".
+        inside: name of an archive in the archive that is unpacked instead.
+        strip: how many leading directories names lose.
+
+    Raises:
+        DataError: it is no archive, is cut off, or a wanted member would land outside `target` or is a link or device.
+    """
+    if inside:
+        inner = target / ".inner"
+        target.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(inner, "wb") as file:
+                for _, content in _members(archive, inside):
+                    shutil.copyfileobj(content, file, _CHUNK)
+            return unpack(inner, target, members=members, strip=strip)
+        finally:
+            inner.unlink(missing_ok=True)
+    count = 0
+    for name, content in _members(archive, members):
+        path = target / _safe(name, strip, archive)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "wb") as file:
+            shutil.copyfileobj(content, file, _CHUNK)
+        count += 1
+    return count
+
+
+def _safe(name: str, strip: int, archive: Path) -> PurePosixPath:
+    path = PurePosixPath(name)
+    parts = path.parts[strip:]
+    if path.is_absolute() or ".." in path.parts or "\\" in name or not parts:
+        raise DataError(f"{archive.name}: member {name!r} would be written outside its directory")
+    return PurePosixPath(*parts)
+
+
+def _members(archive: Path, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
+    try:
+        if zipfile.is_zipfile(archive):
+            yield from _zip_members(archive, pattern)
+        else:
+            yield from _tar_members(archive, pattern)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+        raise DataError(f"{archive.name}: cannot be unpacked ({error})") from error
+
+
+def _zip_members(archive: Path, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
+    with zipfile.ZipFile(archive) as opened:
+        for entry in opened.infolist():
+            if entry.is_dir() or not fnmatchcase(entry.filename, pattern):
+                continue
+            if (entry.external_attr >> 16) & 0o170000 == 0o120000:
+                raise DataError(f"{archive.name}: member {entry.filename!r} is a link")
+            with opened.open(entry) as content:
+                yield entry.filename, content
+
+
+def _tar_members(archive: Path, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
+    with tarfile.open(archive) as opened:
+        for entry in opened:
+            if entry.isdir() or not fnmatchcase(entry.name, pattern):
+                continue
+            content = opened.extractfile(entry) if entry.isreg() else None
+            if content is None:
+                raise DataError(f"{archive.name}: member {entry.name!r} is a link or a device")
+            with content:
+                yield entry.name, content
