@@ -21,7 +21,7 @@ from rationale.fetching import local_file
 from rationale.images import Pixels, Source, border_colour, fit, fit_mask, load_image, to_grey, to_rgb
 from rationale.lrp import propagate
 from rationale.lrp.composites import Bounds, Composite, get_composite
-from rationale.network import Network
+from rationale.network import Network, input_shapes
 from rationale.resources import shared_directory
 
 Array = NDArray[np.float32]
@@ -107,11 +107,13 @@ class Model:
         ends = [tuple((level - mean) * how.scale for mean in how.mean) for level in (0, 255)]
         return (ends[0], ends[1]) if how.scale > 0 else (ends[1], ends[0])
 
-    @property
+    @cached_property
     def input_size(self) -> tuple[int, int]:
-        """Height and width of the network's input, in pixels."""
-        (shape,) = self.network.inputs.values()
-        return shape[2], shape[3]
+        """Height and width of the network's input, in pixels; known without weights."""
+        shapes = input_shapes(self.description.files.classifier)
+        if len(shapes) != 1 or len(shapes[0]) != 4:
+            raise ModelError(f"{self.directory / 'model.toml'}: the classifier must have one input, N × C × H × W")
+        return shapes[0][2], shapes[0][3]
 
     # ---- photo → batch -----------------------------------------------------------------------------------------------
 

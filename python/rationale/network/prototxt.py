@@ -105,3 +105,13 @@ def _upgrade_v1_layer(old: Any, name: str) -> LayerParameter:
 def _v1_type(old: Any) -> str:
     enum = messages().V1LayerParameter.LayerType.Name(old.type)
     return _V1_NAMES.get(enum) or "".join(word.capitalize() for word in enum.split("_"))
+
+
+def input_shapes(path: str | PathLike[str]) -> list[tuple[int, ...]]:
+    """Shape of each Input layer of a definition, batch size first, without building the network.
+
+    Raises:
+        NetworkError: the file is missing or damaged.
+    """
+    layers = [layer for layer in read_network(path).layer if layer.type == "Input"]
+    return [tuple(int(size) for size in shape.dim) for layer in layers for shape in layer.input_param.shape]
