@@ -15,7 +15,7 @@ def predictions(model: Model, network: Network, split: Split) -> NDArray[np.int6
     target = model.description.output.target_layer or network.graph.score_node().name
     found = []
     for start in range(0, len(split), BATCH):
-        views = [split.images[row] for row in range(start, min(start + BATCH, len(split)))]
+        views = [model.view(split.images[row]) for row in range(start, min(start + BATCH, len(split)))]
         network.forward(model.preprocess(views))
         found.append(network.activation(target).reshape(len(views), -1).argmax(axis=1))
     return np.concatenate(found)

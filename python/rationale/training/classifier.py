@@ -132,6 +132,8 @@ def training_batch(model: Model, train: Split, solver: Solver, seed: int) -> dic
     photos = [train.images[row] for row in rows]
     if how.photographs:
         photos = augmented_photographs(photos, model.input_size, model.description.input.fit, how, random)
+    else:
+        photos = [model.view(photo) for photo in photos]
     return {
         "data": augment(model.preprocess(photos), how, random),
         "label": train.labels[rows].astype(np.float32),
