@@ -212,7 +212,7 @@ def _draw_sanity(figures: Figures, folder: Path, order: list[str], lrp: list[str
     written = [
         line_chart(
             folder / f"{model}-random-network-{kind.lower()}.png",
-            f"{title}: heatmaps of {kind} while weights are drawn anew, from the score down",
+            f"{title}: {kind} while weights are drawn anew",
             {"": rows},
             x_label="randomised down to",
             y_label="|rank correlation| with the original",

@@ -144,19 +144,24 @@ def _against_gradient(figures: dict[str, Any]) -> str:
     """Which composites beat the gradient with intervals apart, and how the default was chosen."""
     methods, fillings = figures["methods"], figures["fillings"]
     composites = [name for name in methods if name not in figures["baselines"]]
+    layers = list(methods["gradient"]["random_network"])
     lines = []
     for filling in fillings:
         bar = methods["gradient"]["flipping"]["MoRF"][filling]["aopc"][2]
         missed = [name for name in composites if methods[name]["flipping"]["MoRF"][filling]["aopc"][1] <= bar]
-        verdict = f"all but {', '.join(f'`{name}`' for name in missed)}" if missed else "all"
+        above = [f"`{name}`" for name in composites if name not in missed]
+        verdict = "all" if not missed else ", ".join(above) or "none"
         lines.append(f"- covered with {filling}: {verdict}")
     ranking = sorted(figures["validation_aopc"].items(), key=lambda item: -item[1])
     best = ", ".join(f"`{name}` {value:.3f}" for name, value in ranking[:3])
     same = "the default is it" if figures["chosen"] == figures["default"] else f"the default is `{figures['default']}`"
+    deaf = [f"`{name}`" for name in composites if methods[name]["random_network"][layers[-1]][0] > 0.9]
+    warning = f"\n\nNot to be trusted here, for they do not listen to the network: {', '.join(deaf)}." if deaf else ""
     return (
         "LRP composites whose AOPC is above the gradient's with intervals apart:\n\n"
         + "\n".join(lines)
         + f"\n\nChosen on the validation split, by the mean AOPC over all fillings: {best}; {same}."
+        + warning
     )
 
 
