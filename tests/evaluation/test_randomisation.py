@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from rationale.errors import NetworkError
+from rationale.errors import NetworkError, OptionError
 from rationale.evaluation import baselines
 from rationale.evaluation.randomisation import (
     layers_with_weights,
@@ -63,5 +63,21 @@ def test_rank_correlation_is_spearmans() -> None:
 def test_ssim_is_one_for_the_same_map_at_another_scale() -> None:
     maps = np.random.default_rng(2).normal(size=(2, 12, 12)).astype(np.float32)
     np.testing.assert_allclose(structural_similarities(maps, 3 * maps), 1, rtol=1e-5)
-    np.testing.assert_allclose(structural_similarities(maps, -maps), 1, rtol=1e-5)  # magnitudes
-    assert (structural_similarities(maps, maps[:, ::-1]) < 0.9).all()
+    assert (structural_similarities(maps, -maps) < 0.9).all()
+    with pytest.raises(OptionError, match="too small"):
+        structural_similarities(maps[:, :2], maps[:, :2])
+
+
+def test_maps_that_are_not_numbers_are_never_alike() -> None:
+    maps = np.ones((2, 8, 8), np.float32)
+    broken = maps.copy()
+    broken[1, 2, 3] = np.nan
+    for compare in (rank_correlation, structural_similarities):
+        with pytest.raises(OptionError, match="NaN"):
+            compare(maps, broken)
+
+
+def test_statistics_of_batch_normalisation_are_not_drawn_anew(tmp_path: Path) -> None:
+    body = networks.layer("norm", "BatchNorm", "data") + networks.dense("score", "norm", 3)
+    network = networks.load(tmp_path, body)
+    assert layers_with_weights(network) == ["score"]

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rationale.errors import NetworkError, RationaleError
+from rationale.errors import NetworkError, RationaleError, RuleError
 from rationale.lrp import COMPOSITES, propagate
+from rationale.lrp.rules import epsilon, gamma, parse_rule
 from rationale.network import Network
+from rationale.network.pycaffe import pycaffe
 from tests import networks
 from tests.lrp.test_backward import BOUNDS, NETWORKS
 
@@ -135,3 +137,175 @@ def test_relevance_is_found_under_every_name_of_its_layer(tmp_path: Path) -> Non
 def _above_the_score(network: Network) -> set[str]:
     below = {node.name for node in network.graph.below(network.graph.score_node())}
     return {name for name in network.graph.layer_names if name not in below}
+
+
+SHIFTS = {
+    "Power": networks.layer("shift", "Power", "low", more="power_param { shift: -1 }"),
+    "Sigmoid": networks.layer("shift", "Sigmoid", "low"),
+    "Scale": networks.layer(
+        "shift", "Scale", "low", more='scale_param { bias_term: true bias_filler { type: "constant" value: 0.7 } }'
+    ),
+    "pooled Exp": networks.layer("pool", "Pooling", "low", more="pooling_param { pool: MAX kernel_size: 2 stride: 2 }")
+    + networks.layer("shift", "Exp", "pool"),
+}
+
+
+@pytest.mark.parametrize("composite", COMPOSITES)
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_relevance_on_closed_units_does_not_explode(shift: str, composite: str, tmp_path: Path) -> None:
+    """Layers that turn 0 into something else give closed units relevance; in place or not must make no difference."""
+    after = SHIFTS[shift] + networks.dense("score", "shift", 3)
+    in_place = networks.convolution("low", "data", 4, 3) + networks.relu("relu", "low") + after
+    apart = networks.convolution("below", "data", 4, 3) + networks.layer("low", "ReLU", "below") + after
+    networks_ = [networks.load(tmp_path, body) for body in (in_place, apart)]
+    batch = networks.batch_for(networks_[0], 3)
+    one, other = (propagate(network, batch, 1, composite=composite, bounds=BOUNDS) for network in networks_)
+    scale = np.abs(other["data"]).max()
+    np.testing.assert_allclose(one["data"], other["data"], atol=1e-4 * scale)
+    assert one.ledger.largest_residual() < 1e-4 * max(1, float(scale))
+
+
+@pytest.mark.parametrize("more", ["transpose: true", "axis: 2", "transpose: true axis: 2"])
+def test_batch_normalisation_after_other_dense_layers(more: str, tmp_path: Path) -> None:
+    """Folded or not, the scores are those of the users' own network."""
+    body = (
+        networks.dense("dense", "data", 8 if "axis" in more else 6, more=more)
+        + networks.layer("norm", "BatchNorm", "dense")
+        + networks.dense("score", "norm", 3)
+    )
+    network = networks.load(tmp_path, body)
+    caffe = pycaffe()
+    caffe.set_random_seed(1)
+    plain = caffe.Net(str(tmp_path / "network.prototxt"), caffe.TEST)
+    random = np.random.default_rng(3)
+    for blob, values in zip(plain.params["norm"], ([0, 2], [0.5, 3], [1, 1]), strict=True):
+        blob.data[...] = random.uniform(*values, blob.data.shape)
+    plain.save(str(tmp_path / "weights.caffemodel"))
+    network = Network.load(tmp_path / "network.prototxt", tmp_path / "weights.caffemodel")
+    batch = networks.batch_for(network, 1)
+    plain.blobs["data"].data[...] = batch
+    expected = plain.forward()["score"]
+    np.testing.assert_allclose(network.forward(batch)["score"], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("word", [-1, 5, 1e7, 1.5])
+def test_a_word_that_is_not_in_the_table_is_an_error(word: float, tmp_path: Path) -> None:
+    """Caffe would read beside its table."""
+    network = networks.load(tmp_path, embed(bias=False), (2, 3))
+    with pytest.raises(NetworkError, match="knows the words 0 to 4"):
+        propagate(network, np.array([[1, 4, word]], np.float32), 2)
+
+
+def test_flat_does_not_reach_over_an_embedding(tmp_path: Path) -> None:
+    network = networks.load(tmp_path, embed(bias=False), (2, 3))
+    found = propagate(network, WORDS, 2)["data"]
+    assert np.ptp(found, axis=1).min() > 1e-3
+
+
+def test_excitation_pulls_two_ways_whatever_the_scores(tmp_path: Path) -> None:
+    network = networks.load(tmp_path, networks.low_and_high())
+    batch = networks.batch_for(network, 6)
+    found = propagate(network, batch, 0, against=2, composite="excitation-backprop")
+    assert np.unique(np.sign(found.scores)).size == 2  # margins of both signs, and yet:
+    np.testing.assert_array_equal(found["score"], np.tile(np.float32([1, 0, -1]), (6, 1)))
+
+
+def test_of_two_rules_for_one_layer_the_later_counts() -> None:
+    rules = COMPOSITES["epsilon"].with_layers({"low": "flat", "conv*": "z+"}).with_layers({"low": "w2"})
+    assert rules.rule_for("low", "Convolution", True).name == "w2"
+    assert rules.name == "epsilon with low: w2, conv*: z+"
+    lowest = COMPOSITES["epsilon-gamma-box"].with_layers({"lowest": "flat"})
+    assert lowest.rule_for("conv1", "Convolution", True).name == "flat"
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"type:Convolutoin": "flat"},
+        {"type:ReLU": "flat"},
+        {"type:Deconvolution": "flat"},
+        {"low": 3},
+        {"low": "gamma(nan)"},
+        {"low": "gamma(inf)"},
+        {"low": "alpha-beta(inf, inf)"},
+    ],
+    ids=str,
+)
+def test_a_rule_that_cannot_be_meant_is_an_error(rules: dict[str, object], tmp_path: Path) -> None:
+    network = networks.load(tmp_path, networks.low_and_high())
+    with pytest.raises(RuleError):
+        propagate(network, networks.batch_for(network, 1), composite=COMPOSITES["epsilon"].with_layers(rules))
+
+
+def test_rules_as_text_say_all_that_python_can() -> None:
+    assert parse_rule("epsilon(0.01, relative)") == epsilon(0.01, relative=True)
+    assert parse_rule("gamma(0.25, spread-bias)") == gamma(0.25).spreading_bias()
+    with pytest.raises(RuleError):
+        parse_rule("gamma(0.25, relative)")
+
+
+BESIDE = (
+    networks.convolution("left", "data", 3, 3, "pad: 1")
+    + networks.convolution("right", "data", 3, 3, "pad: 1")
+    + networks.layer("both", "Concat", "left right")
+    + networks.dense("score", "both", 3)
+)
+AROUND = (
+    networks.convolution("stem", "data", 3, 3, "pad: 1")
+    + networks.convolution("branch", "stem", 3, 3, "pad: 1")
+    + networks.layer("both", "Eltwise", "stem branch")
+    + networks.dense("score", "both", 3)
+)
+
+
+def test_a_condition_on_layers_side_by_side_is_an_error(tmp_path: Path) -> None:
+    network = networks.load(tmp_path, BESIDE)
+    with pytest.raises(RuleError, match="side by side"):
+        propagate(network, networks.batch_for(network, 1), conditions=[{"left": 0, "right": 0}])
+
+
+def test_a_condition_keeps_out_what_goes_around_its_layer(tmp_path: Path) -> None:
+    """Channel 1 of the branch gives nothing to channel 0 of the sum; the way around it must not count."""
+    network = networks.load(tmp_path, AROUND)
+    batch = networks.batch_for(network, 2)
+    nothing, something = propagate(
+        network,
+        batch,
+        0,
+        composite="epsilon",
+        conditions=[{"both": 0, "branch": 1}, {"both": 0, "branch": np.int64(0)}],
+    ).conditional
+    assert np.all(nothing["data"] == 0)
+    assert np.any(something["data"] != 0)
+
+
+def test_all_outputs_of_a_slice_are_kept(tmp_path: Path) -> None:
+    body = (
+        networks.convolution("low", "data", 4, 3)
+        + 'layer { name: "slice" type: "Slice" bottom: "low" top: "a" top: "b" }\n'
+        + networks.layer("sum", "Eltwise", "a b")
+        + networks.dense("score", "sum", 2)
+    )
+    network = networks.load(tmp_path, body)
+    found = propagate(network, networks.batch_for(network, 1), composite="epsilon")
+    np.testing.assert_allclose(np.concatenate([found["a"], found["b"]], axis=1), found["low"], rtol=1e-5)
+    with pytest.raises(RuleError, match="several outputs"):
+        propagate(network, networks.batch_for(network, 1), conditions=[{"slice": 0}])
+
+
+def test_samples_taken_apart_are_an_error(tmp_path: Path) -> None:
+    body = networks.layer("apart", "Reshape", "data", more="reshape_param { shape { dim: -1 dim: 64 } }")
+    network = networks.load(tmp_path, body + networks.dense("score", "apart", 2))
+    with pytest.raises(RuleError, match=r"'apart' \(Reshape\).*by sample"):
+        propagate(network, networks.batch_for(network, 2))
+
+
+def test_an_output_without_inputs_keeps_what_it_absorbed(tmp_path: Path) -> None:
+    """A 1 × 1 convolution over padding: its rim sees nothing but the bias."""
+    network = networks.load(
+        tmp_path, networks.convolution("low", "data", 2, 1, "pad: 1") + networks.dense("score", "low", 2)
+    )
+    rules = COMPOSITES["epsilon"].with_layers({"*": "epsilon(0.01, spread-bias)"})
+    found = propagate(network, networks.batch_for(network, 2), composite=rules)
+    assert found.ledger.largest_residual() < 1e-4
+    assert np.isfinite(found["data"]).all()

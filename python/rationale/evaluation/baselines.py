@@ -3,7 +3,8 @@
 Each takes a batch, already preprocessed, float32 (N, C, H, W), and classes (one for all, one for each sample, or None
 for the predicted ones), and returns float32 (N, H, W). Those called saliency are magnitudes, without a sign.
 
-All of them raise NetworkError or RuleError for a batch, class or layer that does not fit.
+Those that ask the network raise NetworkError or RuleError for a batch, class or layer that does not fit, and
+OptionError for a number that makes no sense; `random_heatmaps` and `edges` do not look at network or class.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from skimage.filters import sobel
 from skimage.transform import resize
 
-from rationale.errors import NetworkError
+from rationale.errors import NetworkError, OptionError, RuleError
 from rationale.lrp.start import Classes, class_start
 from rationale.network import Network, Node
 
@@ -63,6 +64,8 @@ def smooth_gradient(
         noise: standard deviation of the noise, as a share of each sample's range.
         seed: of the noise.
     """
+    _require(samples >= 1 and noise >= 0, f"{samples} samples with noise {noise:g}")
+    batch = np.asarray(batch, np.float32)
     classes = classes_of(network, batch, target, target_layer=target_layer)
     deviation = noise * np.ptp(batch, axis=(1, 2, 3), keepdims=True)
     random = np.random.default_rng(seed)
@@ -89,8 +92,13 @@ def integrated_gradients(
         reference: x′, a number or an array that fits the batch.
         steps: points on the way, in the middle of as many equal parts.
     """
+    _require(steps >= 1, f"{steps} steps")
+    batch, start = np.asarray(batch, np.float32), np.asarray(reference, np.float32)
+    try:
+        difference = batch - np.broadcast_to(start, batch.shape)
+    except ValueError as error:
+        raise OptionError(f"a reference of shape {start.shape} does not fit a batch of {batch.shape}") from error
     classes = classes_of(network, batch, target, target_layer=target_layer)
-    difference = (batch - np.asarray(reference, np.float32)).astype(np.float32)
     mean = np.zeros_like(batch)
     for step in range(steps):
         on_the_way = batch - difference * np.float32(1 - (step + 0.5) / steps)
@@ -142,6 +150,7 @@ def occlusion(
     height, width = batch.shape[2:]
     side = window or max(2, round(min(height, width) / 7))
     step = stride or max(1, side // 2)
+    _require(1 <= step <= side <= max(height, width), f"a window of {side} with stride {step} on {height} × {width}")
     classes = classes_of(network, batch, target, target_layer=target_layer)
     rows = np.arange(len(batch))
     whole = scores(network, batch, target_layer=target_layer)[rows, classes]
@@ -177,7 +186,11 @@ BASELINES: Mapping[str, Heatmaps] = {
 def scores(network: Network, batch: Array, *, target_layer: str | None = None) -> Array:
     """Class scores before the softmax, float32 (N, classes)."""
     network.forward(batch)
-    return network.data(_score_node(network, target_layer).tops[0]).reshape(len(batch), -1).copy()
+    node = _score_node(network, target_layer)
+    found = network.data(node.tops[0])
+    if found[0].size != found.shape[1]:
+        raise RuleError(f"layer {node.name!r} gives several scores a class; name another `target_layer`")
+    return found.reshape(len(batch), -1).copy()
 
 
 def classes_of(
@@ -217,12 +230,37 @@ def _score_node(network: Network, target_layer: str | None) -> Node:
     return network.graph.node(target_layer) if target_layer else network.graph.score_node()
 
 
+def has_maps(network: Network, target_layer: str | None = None) -> bool:
+    """Whether Grad-CAM finds a layer by itself."""
+    return _find_maps(network, target_layer) is not None
+
+
 def _topmost_maps(network: Network, target_layer: str | None) -> Node:
+    found = _find_maps(network, target_layer)
+    if found is None:
+        raise NetworkError("no convolution that all evidence passes through keeps places: Grad-CAM wants a `layer`")
+    return found
+
+
+def _find_maps(network: Network, target_layer: str | None) -> Node | None:
+    """The topmost convolution, or join of several, that keeps places and through which all of the score goes."""
     below = network.graph.below(_score_node(network, target_layer))
     for node in reversed(below):
-        if node.type == "Convolution" and np.prod(network.shape(node.name)[2:]) > 1:
+        keeps_places = len(network.shape(node.name)) == 4 and np.prod(network.shape(node.name)[2:]) > 1
+        if node.type in ("Convolution", "Concat", "Eltwise") and keeps_places and _carries_all(below, node):
             return node
-    raise NetworkError("no convolution below the score keeps places: Grad-CAM wants a layer with maps")
+    return None
+
+
+def _carries_all(below: Sequence[Node], node: Node) -> bool:
+    """Whether nothing made before a layer's output is read after it, but that output."""
+    before = {blob for each in below if each.index <= node.index for blob in each.tops} - set(node.tops)
+    return not any(before & set(each.bottoms) for each in below if each.index > node.index)
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise OptionError(f"{what}: nothing can be computed with that")
 
 
 def _saliency(slope: Array) -> Array:

@@ -94,9 +94,12 @@ def flip(
         seed: of noise and lots; the same for the same batch, whatever the heatmaps.
 
     Raises:
-        OptionError: no such order, filling or measure, or heatmaps that do not fit the batch.
+        OptionError: no such order, filling, measure or class, or heatmaps, steps or regions that do not fit the batch.
     """
+    heatmaps = np.asarray(heatmaps, np.float32)
     _check(batch, heatmaps, order, filling, measure)
+    if steps < 1 or region < 1 or not 0 < up_to <= 1 or region >= max(batch.shape[2:]):
+        raise OptionError(f"{steps} steps up to {up_to:g} with regions of {region}: nothing to measure on that picture")
     random = np.random.default_rng(seed)
     ranks = _ranks(heatmaps if order == "MoRF" else -heatmaps, region, random)
     replacement = FILLINGS[filling](batch, random)
@@ -107,6 +110,8 @@ def flip(
     for step, limit in enumerate(limits):
         covered = np.where((ranks < limit)[:, None], replacement, batch)
         found = scores(network, covered, target_layer=target_layer)
+        if step == 0:
+            _check_classes(classes, found, measure)
         curves[:, step] = (softmax(found, axis=1) if measure == "probability" else found)[rows, classes]
     return Flipping(curves, limits / (ranks.max() + 1))
 
@@ -119,9 +124,20 @@ def _check(batch: Array, heatmaps: Array, order: str, filling: str, measure: str
     ):
         if value not in known:
             raise OptionError(f"{what} {value!r} is unknown; there are {', '.join(known)}")
+    if batch.ndim != 4 or batch.size == 0:
+        raise OptionError(f"the batch must be (N, C, H, W) and not empty, not {batch.shape}")
     wanted = (len(batch), *batch.shape[2:])
     if heatmaps.shape != wanted or not np.isfinite(heatmaps).all():
         raise OptionError(f"heatmaps must be finite and of the shape {wanted}, not {heatmaps.shape}")
+
+
+def _check_classes(classes: NDArray[np.int64], found: Array, measure: str) -> None:
+    count, known = found.shape
+    if known < 2 and measure == "probability":
+        raise OptionError("one class has always the probability 1: measure the score")
+    numbers = np.asarray(classes)
+    if numbers.shape != (count,) or numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= known:
+        raise OptionError(f"classes must be {count} numbers from 0 to {known - 1}")
 
 
 def _ranks(heatmaps: Array, region: int, random: np.random.Generator) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rationale.datasets import Split
 from rationale.errors import OptionError
-from rationale.evaluation.baselines import BASELINES, Heatmaps, scores
+from rationale.evaluation.baselines import BASELINES, Heatmaps, has_maps, scores
 from rationale.evaluation.flipping import FILLINGS, ORDERS, flip
 from rationale.evaluation.localisation import relevance_mass_accuracy, relevance_rank_accuracy
 from rationale.evaluation.randomisation import model_randomisation, rank_correlation, structural_similarities
@@ -56,9 +56,12 @@ def methods_of(model: Model) -> dict[str, Heatmaps]:
     """Every way to make a heatmap that can be measured: LRP's composites, the model's own map, and the baselines."""
     composites: dict[str, Composite] = dict(COMPOSITES)
     if model.description.lrp.layers:
-        composites["the model's own rules"] = model.composite()
+        composites[model.composite().name] = model.composite()
     lrp = {name: partial(_lrp, composite=each, bounds=model.bounds) for name, each in composites.items()}
-    return {**lrp, **BASELINES}
+    baselines = dict(BASELINES)
+    if not has_maps(model.network, model.target_layer):
+        del baselines["Grad-CAM"]
+    return {**lrp, **baselines}
 
 
 def _lrp(
@@ -106,16 +109,14 @@ def measure_heatmaps(
 
     Returns:
         By method: `flipping[order][filling]` with `aopc` (one a picture) and `curve` (means), `covered`; `mass` and
-        `rank` where the split has objects; `other_class`, `random_network[layer]` and `random_labels`,
-        |ρ| with the heatmap that should differ; the same with `ssim_` for its SSIM.
+        `rank` where the split has objects; `other_class`, ρ with the heatmap of the second
+        class; `random_network[layer]` and `random_labels`, |ρ| with that of another network; `ssim_…` likewise.
 
     Raises:
-        OptionError: a method is unknown.
+        OptionError: a method is unknown, or the model has only one class.
     """
     methods = methods_of(model)
-    if unknown := set(names or ()) - set(methods):
-        raise OptionError(f"no method is named {sorted(unknown)[0]!r}; there are {', '.join(methods)}")
-    chosen = [name for name in methods if names is None or name in names]
+    chosen = check_methods(model, names)
     rows = np.unique(np.linspace(0, len(split) - 1, min(settings.pictures, len(split))).astype(int))
     folder.mkdir(parents=True, exist_ok=True)
     run = {"fingerprint": model.fingerprint, "split": split.name, **asdict(settings)}
@@ -133,6 +134,20 @@ def measure_heatmaps(
         found[name] = kept
     report(len(chosen), len(chosen), "")
     return found
+
+
+def check_methods(model: Model, names: Collection[str] | None) -> list[str]:
+    """The methods that are asked for, or all.
+
+    Raises:
+        OptionError: one is unknown, or the model has only one class, so that there is no other to compare with.
+    """
+    methods = methods_of(model)
+    if unknown := set(names or ()) - set(methods):
+        raise OptionError(f"no method is named {sorted(unknown)[0]!r}; there are {', '.join(methods)}")
+    if len(model.labels) < 2:
+        raise OptionError(f"model {model.name!r} has one class; heatmaps are measured by what sets classes apart")
+    return [name for name in methods if names is None or name in names]
 
 
 def _kept(path: Path, run: Mapping[str, object]) -> Values | None:
@@ -165,7 +180,9 @@ def _measure(
             masks = np.stack([model.view_mask(split.objects[row]) for row in chosen])
             values["mass"] = relevance_mass_accuracy(maps, masks).tolist()
             values["rank"] = relevance_rank_accuracy(maps, masks).tolist()
-        values |= _compared("other_class", maps, method(model.network, batch, second, target_layer=layer))
+        other = method(model.network, batch, second, target_layer=layer)
+        values["other_class"] = rank_correlation(maps, other).tolist()  # opposite maps are the best answer there is
+        values["ssim_other_class"] = structural_similarities(maps, other).tolist()
         if start < SANITY:
             again = partial(method, batch=batch, target=first, target_layer=layer)
             values["random_network"] = _lists(model_randomisation(model.network, partial(again, model.network)))
@@ -207,9 +224,10 @@ def _flipping(
 
 
 def _compared(name: str, maps: Array, others: Array) -> Values:
+    """|ρ| and SSIM of magnitudes: a heatmap that only changed its sign is the same heatmap."""
     return {
         name: np.abs(rank_correlation(maps, others)).tolist(),
-        f"ssim_{name}": structural_similarities(maps, others).tolist(),
+        f"ssim_{name}": structural_similarities(np.abs(maps), np.abs(others)).tolist(),
     }
 
 

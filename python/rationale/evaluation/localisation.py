@@ -42,7 +42,9 @@ def relevance_rank_accuracy(heatmaps: Array, masks: NDArray[np.bool_]) -> NDArra
 
 
 def _check(heatmaps: Array, masks: NDArray[np.bool_]) -> None:
-    if heatmaps.shape != masks.shape or heatmaps.ndim != 3:
-        raise OptionError(f"heatmaps {heatmaps.shape} and masks {masks.shape} must both be (N, H, W)")
+    if heatmaps.shape != masks.shape or heatmaps.ndim != 3 or masks.dtype != bool:
+        raise OptionError(f"heatmaps {heatmaps.shape} and bool masks {masks.shape} must both be (N, H, W)")
+    if not np.isfinite(heatmaps).all():
+        raise OptionError("heatmaps hold NaN or infinity")
     if not masks.any(axis=(1, 2)).all():
         raise OptionError("a mask is empty: leave that picture out")

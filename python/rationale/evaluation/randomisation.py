@@ -8,20 +8,21 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from skimage.metrics import structural_similarity
 
-from rationale.errors import NetworkError
+from rationale.errors import NetworkError, OptionError
 from rationale.network import Network
 
 Array = NDArray[np.float32]
 
 
 def layers_with_weights(network: Network) -> list[str]:
-    """Names of the layers that hold weights, from the score down."""
-    return [node.name for node in reversed(network.graph.nodes) if node.parameter and network.parameters(node)]
+    """Names of the layers that hold weights (BatchNorm's statistics are none), from the score down."""
+    nodes = [node for node in reversed(network.graph.nodes) if node.parameter and node.type != "BatchNorm"]
+    return [node.name for node in nodes if network.parameters(node)]
 
 
 @contextmanager
 def randomised(network: Network, layers: Sequence[str], seed: int = 0) -> Iterator[Network]:
-    """The network with the weights of these layers drawn anew, as spread out as they were; restored afterwards.
+    """The network with the weights of these layers drawn anew, as large as they were; restored afterwards.
 
     Raises:
         NetworkError: there is no such layer, or it has no weights.
@@ -36,7 +37,7 @@ def randomised(network: Network, layers: Sequence[str], seed: int = 0) -> Iterat
     kept = [array.copy() for array in arrays]
     network.derived.clear()
     for array in arrays:
-        array[...] = random.standard_normal(array.shape, np.float32) * array.std()
+        array[...] = random.standard_normal(array.shape, np.float32) * np.sqrt(np.mean(array**2))
     try:
         yield network
     finally:
@@ -69,7 +70,12 @@ def model_randomisation(
 
 
 def rank_correlation(one: Array, other: Array) -> NDArray[np.float64]:
-    """Spearman's ρ between two heatmaps of each sample, (N,); 0 where one of them is constant."""
+    """Spearman's ρ between two heatmaps of each sample, (N,); 0 where one of them is constant.
+
+    Raises:
+        OptionError: the maps differ in shape, or hold NaN or infinity.
+    """
+    check_maps(one, other)
     first, second = (rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (one, other))
     first -= first.mean(axis=1, keepdims=True)
     second -= second.mean(axis=1, keepdims=True)
@@ -79,11 +85,31 @@ def rank_correlation(one: Array, other: Array) -> NDArray[np.float64]:
 
 
 def structural_similarities(one: Array, other: Array) -> NDArray[np.float64]:
-    """SSIM (Wang et al. 2004) between the magnitudes of two heatmaps of each sample, each at most 1, (N,)."""
-    pairs = zip(_magnitudes(one), _magnitudes(other), strict=True)
-    return np.array([structural_similarity(first, second, data_range=1.0) for first, second in pairs])
+    """SSIM (Wang et al. 2004) between two heatmaps of each sample, each scaled to a magnitude of at most 1, (N,).
+
+    Raises:
+        OptionError: the maps differ in shape, hold NaN or infinity, or are less than 3 pixels wide or high.
+    """
+    check_maps(one, other)
+    window = min(7, (min(one.shape[1:]) - 1) // 2 * 2 + 1)
+    if window < 3:
+        raise OptionError(f"heatmaps of {one.shape[1]} × {one.shape[2]} are too small for SSIM")
+    pairs = zip(_scaled(one), _scaled(other), strict=True)
+    return np.array([structural_similarity(*pair, data_range=2.0, win_size=window) for pair in pairs])
 
 
-def _magnitudes(maps: Array) -> Array:
+def check_maps(*maps: NDArray[np.floating]) -> None:
+    """Refuses heatmaps that are not all finite and of one shape (N, H, W).
+
+    Raises:
+        OptionError: they are not.
+    """
+    if any(each.ndim != 3 or each.shape != maps[0].shape for each in maps):
+        raise OptionError(f"heatmaps must be (N, H, W) alike, not {', '.join(str(each.shape) for each in maps)}")
+    if not all(np.isfinite(each).all() for each in maps):
+        raise OptionError("heatmaps hold NaN or infinity")
+
+
+def _scaled(maps: Array) -> Array:
     largest = np.abs(maps).max(axis=(1, 2), keepdims=True)
-    return np.asarray(np.abs(maps) / np.where(largest > 0, largest, 1))
+    return np.asarray(maps / np.where(largest > 0, largest, 1))

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from rationale.lrp.layers import (
     is_average_pooling,
     is_product,
     is_sum,
+    moves_zero,
     pass_on,
     passes_on,
     unsupported,
@@ -120,7 +122,10 @@ def propagate(
     if unit is not None and (target is not None or against is not None):
         raise RuleError("explain either a unit or a class: give `unit`, or `target` and `against`")
     network.forward(batch)
-    start = class_start(network, node, target, against) if unit is None else unit_start(network, node, unit)
+    if unit is None:
+        start = class_start(network, node, target, against, value=rules.starts_with)
+    else:
+        start = unit_start(network, node, unit)
     outputs = network.data(node.tops[0]).reshape(len(start.targets), -1).copy()
     seed = np.sign(start.seed) if rules.starts_with == "one" else start.seed
     walker = _Pass(network, rules, names, {node.name for node, _ in wanted})
@@ -140,27 +145,44 @@ def _aliases(network: Network, kept: Collection[str]) -> dict[str, str]:
 
 
 def _check_condition(network: Network, start: Node, condition: Condition) -> tuple[Node, dict[str, NDArray[np.int64]]]:
-    """The topmost layer of a condition, and its channels by layer."""
+    """The topmost layer of a condition, and its channels by layer.
+
+    Raises:
+        RuleError: a layer or channel does not exist, has several outputs, or lies beside another that is named.
+    """
     reached = {node.name: node for node in network.graph.below(start) if node.parameter is not None}
     masks = {}
     for name, channels in condition.items():
         name = network.graph.aliases.get(name, name)
-        numbers = np.atleast_1d(np.asarray(channels if isinstance(channels, int) else list(channels)))
+        numbers = np.atleast_1d(np.asarray(channels if isinstance(channels, int | np.integer) else list(channels)))
         if name not in reached:
             raise RuleError(f"a condition names {name!r}, which relevance does not reach from {start.name!r}")
+        if len(reached[name].tops) > 1:
+            raise RuleError(f"a condition names {name!r}, which has several outputs: name a layer that reads one")
         count = network.shape(name)[1]
         if numbers.size == 0 or numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= count:
             raise RuleError(f"a condition names channels {numbers.tolist()} of {name!r}, which has 0 to {count - 1}")
         masks[name] = numbers
     if not masks:
         raise RuleError("a condition names no layer")
-    return max((reached[name] for name in masks), key=lambda node: node.index), masks
+    ordered = sorted((reached[name] for name in masks), key=lambda node: -node.index)
+    for upper, lower in pairwise(ordered):
+        if lower not in network.graph.below(upper):
+            raise RuleError(f"nothing passes through both {upper.name!r} and {lower.name!r}, which lie side by side")
+    return ordered[0], {node.name: masks[node.name] for node in ordered}
 
 
 def _conditional(walker: "_Pass", top: Node, masks: Mapping[str, NDArray[np.int64]]) -> Mapping[str, Array]:
     """Relevance at the inputs of what passes through the masked channels."""
-    below = _Pass(walker.network, walker.rules, walker.inputs(), masks=masks, above=walker)
-    below.walk(top, walker.checkpoints[top.name])
+    network = walker.network
+    relevance = walker.checkpoints[top.name]
+    layers = [network.graph.node(name) for name in masks]
+    for upper, lower in pairwise(layers):  # only what arrives there goes on, not what passes by it
+        between = _Pass(network, walker.rules, {}, masks=masks, above=walker)
+        between.walk(upper, relevance, until=lower)
+        relevance = network.diff(lower.tops[0]).copy()
+    below = _Pass(network, walker.rules, walker.inputs(), masks=masks, above=walker)
+    below.walk(layers[-1], relevance)
     return below.kept
 
 
@@ -168,7 +190,8 @@ def _names_to_keep(network: Network, start: Node, keep: Collection[str] | None) 
     """Blob index by name, from the score layer down, of every layer and input whose relevance is kept."""
     reached = network.graph.below(start)
     own = [node for node in reversed(reached) if node.parameter is not None and node.tops]
-    offered = {node.name: node.tops[0] for node in own}
+    offered = {node.name: node.tops[0] for node in own if len(node.tops) == 1}
+    offered |= {network.graph.blob_names[blob]: blob for node in own if len(node.tops) > 1 for blob in node.tops}
     offered |= {network.graph.blob_names[blob]: blob for node in reached if node.type == "Input" for blob in node.tops}
     if keep is None:  # a layer that works in place holds what the layer under it holds
         in_place = {node.name for node in own if node.in_place}
@@ -202,18 +225,22 @@ class _Pass:
         self._masks = masks or {}
         self._space = _workspace(network)
         self._sums: dict[int, Amounts] = {}  # relevance that blobs hold
-        # Blobs whose relevance may sit where the activation is zero, and those that hold nothing negative: a walk that
-        # starts inside another, of the same forward pass, knows them from it.
+        # Blobs whose relevance may sit where the activation is zero, those whose relevance no rule has yet brought in
+        # line with activations, and those that hold nothing negative: a walk that starts inside another, of the same
+        # forward pass, knows them from it.
         self._loose: set[int] = set(above._loose) if above else set()
+        self._blind: set[int] = set(above._blind) if above else set()
         self._signs: Signs = above._signs if above else nonnegative_blobs(network)
 
-    def walk(self, start: Node, seed: Array) -> None:
-        """Walks down from the output of `start`, where relevance is `seed`."""
+    def walk(self, start: Node, seed: Array, until: Node | None = None) -> None:
+        """Walks down from the output of `start`, where relevance is `seed`; to the output of `until`, if given."""
         self._nothing = np.zeros(len(seed))
         self._sums[start.tops[0]] = total(seed)
         with self.network.backward_from(start, seed) as path:
             self._lowest = _lowest_linear(path)
             for node in reversed(path):
+                if until is not None and node.index <= until.index:
+                    break
                 self._mask(node)
                 self._keep(node)
                 if node.type != "Input":
@@ -236,13 +263,19 @@ class _Pass:
         """Copies the relevance of a layer whose name is asked for, before the layer spends it."""
         if node.name in self._wanted_checkpoints:
             self.checkpoints[node.name] = self.network.diff(node.tops[0]).copy()
-        wanted = [node.name, *(self.network.graph.blob_names[blob] for blob in node.tops if node.type == "Input")]
+        several = len(node.tops) > 1 or node.type == "Input"
+        wanted = [node.name, *(self.network.graph.blob_names[blob] for blob in node.tops if several)]
         for name in wanted:
             if name in self.names and name not in self.kept:
                 self.kept[name] = self.network.diff(self.names[name]).copy()
 
     def _visit(self, node: Node) -> None:
         """Moves relevance through a layer and writes its account."""
+        if any(len(self.network.data(blob)) != len(self._nothing) for blob in node.bottoms):
+            raise RuleError(
+                f"layer {node.name!r} ({node.type}) takes samples apart or together, so that relevance cannot be told "
+                "by sample: explain a layer above it (target_layer), or replace it in the prototxt"
+            )
         received = sum((self._sums[blob] for blob in node.tops if blob in self._sums), self._nothing)
         rule, passed = self._move(node)
         if node.in_place:
@@ -260,19 +293,22 @@ class _Pass:
             known = self._known(node)
             if not rule.follows_activation:
                 self._loose.add(node.bottoms[0])
+                self._blind.add(node.bottoms[0])
             return rule.name, propagate_linear(self._space, node, rule, known)
-        is_loose = bool(self._loose & set(node.tops))
-        if is_loose:
+        if moves_zero(node) or self._loose & set(node.tops):
             self._loose.update(node.bottoms)
+        is_blind = bool(self._blind & set(node.tops))
+        if is_blind:
+            self._blind.update(node.bottoms)
         if passes_on(node):
             pass_on(network, node)
             on = self._nothing if node.in_place else sum((total(network.diff(b)) for b in node.bottoms), self._nothing)
             return "pass", Passed(on, self._nothing, self._nothing)
         if is_average_pooling(node):
-            if is_loose:
+            if is_blind:
                 return "flat", propagate_average_evenly(self._space, node)
             return "epsilon", propagate_average(self._space, node, STABILISER)
-        if is_product(node) or (is_sum(node) and is_loose):
+        if is_product(node) or (is_sum(node) and is_blind):
             return "equal shares", propagate_equally(self._space, node)
         if is_sum(node):
             return "epsilon", propagate_sum(self._space, node, STABILISER)
@@ -297,7 +333,7 @@ def _lowest_linear(path: list[Node]) -> set[int]:
     below: set[int] = set()  # blobs that depend on a linear layer
     lowest = set()
     for node in path:
-        depends = bool(below & set(node.bottoms))
+        depends = bool(below & set(node.bottoms)) or node.type == "Embed"
         if node.type in LINEAR:
             if not depends:
                 lowest.add(node.index)

@@ -1,7 +1,7 @@
 """Composites: which rule for which layer, by name, pattern or type."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from rationale.errors import RuleError
@@ -20,7 +20,7 @@ class Composite:
     Attributes:
         name: as reports show it.
         by_type: rule for each layer type.
-        lowest: rule for the linear layers that read the input, if it is another.
+        lowest: rule for the linear layers that read the input, if it is another; it goes before the layer's type.
         by_name: rule for each layer name or pattern ("conv1_*"); the first that fits goes before all else.
         starts_with: what the target's relevance is at the start: "score", f(x), or "one".
         needs_bounds: the lowest layer wants z^B, with the bounds of the network's input.
@@ -32,6 +32,24 @@ class Composite:
     by_name: Mapping[str, Rule] = field(default_factory=dict)
     starts_with: str = "score"
     needs_bounds: bool = False
+    wanted_types: frozenset[str] = frozenset()  # types that a user named: one must be there
+    changes: Mapping[str, str] = field(default_factory=dict)  # what `with_layers` changed, for the name
+
+    def __post_init__(self) -> None:
+        """Takes rules as text, too.
+
+        Raises:
+            RuleError: a rule is not understood, or a type has no weights.
+        """
+        for name in ("by_type", "by_name"):
+            object.__setattr__(self, name, {key: _rule(key, rule) for key, rule in getattr(self, name).items()})
+        if self.lowest is not None:
+            object.__setattr__(self, "lowest", _rule("lowest", self.lowest))
+        for type_ in self.by_type:
+            if type_ not in LINEAR:
+                raise RuleError(
+                    f"composite {self.name!r}: no rule is needed for {type_!r}; types are {', '.join(LINEAR)}"
+                )
 
     def rule_for(self, name: str, type_: str, lowest: bool) -> Rule:
         """The rule for a linear layer.
@@ -55,29 +73,37 @@ class Composite:
 
     def with_bounds(self, bounds: Bounds | None) -> "Composite":
         """The composite for inputs between these bounds, where that matters."""
-        if not self.needs_bounds or bounds is None:
+        if not self.needs_bounds or bounds is None or self.lowest is not None:
             return self
-        return Composite(self.name, self.by_type, box(*bounds), self.by_name, self.starts_with, needs_bounds=True)
+        if not isinstance(bounds, tuple | list) or len(bounds) != 2:
+            raise RuleError(f"the bounds of an input are a lower and an upper one, not {bounds!r}")
+        return replace(self, lowest=box(*bounds))
 
     def with_layers(self, rules: Mapping[str, Rule | str]) -> "Composite":
         """The composite with other rules for some layers.
 
         Args:
-            rules: rule, or its text ("gamma(0.25)"), for each layer name, pattern, or type ("type:Convolution").
+            rules: rule, or its text ("gamma(0.25)"), for each layer name, pattern, type ("type:Convolution"), or
+                "lowest", the layers that read the input. Names and patterns go first, then "lowest", then types; of
+                two rules for the same key the later one counts.
 
         Raises:
-            RuleError: a rule's text is not understood.
+            RuleError: a rule's text is not understood, or a type has no weights.
         """
-        parsed = {key: parse_rule(rule) if isinstance(rule, str) else rule for key, rule in rules.items()}
+        parsed = {key: _rule(key, rule) for key, rule in rules.items()}
         types = {key.removeprefix("type:"): rule for key, rule in parsed.items() if key.startswith("type:")}
-        names = {key: rule for key, rule in parsed.items() if not key.startswith("type:")}
-        return Composite(
-            f"{self.name} with {', '.join(f'{key}: {rule.name}' for key, rule in parsed.items())}",
-            {**self.by_type, **types},
-            self.lowest,
-            {**names, **self.by_name},
-            self.starts_with,
-            self.needs_bounds,
+        names = {key: rule for key, rule in parsed.items() if not key.startswith("type:") and key != "lowest"}
+        changes = {**self.changes, **{key: rule.name for key, rule in parsed.items()}}
+        base = self.name.split(" with ")[0]
+        return replace(
+            self,
+            name=f"{base} with {', '.join(f'{key}: {rule}' for key, rule in changes.items())}",
+            by_type={**self.by_type, **types},
+            lowest=parsed.get("lowest", self.lowest),
+            by_name={**names, **{key: rule for key, rule in self.by_name.items() if key not in names}},
+            needs_bounds=self.needs_bounds and "lowest" not in parsed,
+            wanted_types=self.wanted_types | set(types),
+            changes=changes,
         )
 
     def check_fits(self, layers: Mapping[str, str]) -> None:
@@ -91,6 +117,21 @@ class Composite:
                 raise RuleError(
                     f"composite {self.name!r}: {pattern!r} fits no layer with weights; there are {', '.join(layers)}"
                 )
+        for type_ in sorted(self.wanted_types - set(layers.values())):
+            raise RuleError(f"composite {self.name!r}: the network has no layer of type {type_!r}")
+
+
+def _rule(key: str, rule: object) -> Rule:
+    """A rule, or what its text says.
+
+    Raises:
+        RuleError: it is neither.
+    """
+    if isinstance(rule, str):
+        return parse_rule(rule)
+    if not isinstance(rule, Rule):
+        raise RuleError(f"the rule for {key!r} must be a rule or its text, not {rule!r}")
+    return rule
 
 
 def _composite(name: str, convolution: Rule, dense: Rule | None = None, **more: object) -> Composite:

@@ -23,6 +23,19 @@ def passes_on(node: Node) -> bool:
     return node.type in ROUTING or _operation(node) in ("MAX pooling", "MAX of several")
 
 
+def moves_zero(node: Node) -> bool:
+    """Whether an elementwise layer can turn 0 into something else, so that an input of 0 may hold relevance."""
+    if node.type not in ELEMENTWISE or node.parameter is None:
+        return False
+    power, clip = node.parameter.power_param, node.parameter.clip_param
+    return (
+        node.type in ("BatchNorm", "Bias", "Sigmoid", "BNLL", "Exp", "Log")
+        or (node.type == "Scale" and node.parameter.scale_param.bias_term)
+        or (node.type == "Power" and (power.shift != 0 or power.power == 0))
+        or (node.type == "Clip" and not clip.min <= 0 <= clip.max)
+    )
+
+
 def is_along_channels(node: Node) -> bool:
     """Whether a layer with weights reads one blob and puts its outputs on the second axis, as rules expect."""
     if node.parameter is None or len(node.bottoms) != 1:

@@ -138,8 +138,8 @@ def propagate_linear(space: Workspace, node: Node, rule: Rule, known: Known) -> 
     passed = gradients.times_inputs(known)
     if spread is None:
         return Passed(passed, bias, stabiliser)
-    passed += _spread_evenly(space, node, spread)
-    return Passed(passed, np.zeros_like(bias), np.zeros_like(bias))
+    spread_on, left = _spread_evenly(space, node, spread)
+    return Passed(passed + spread_on, np.zeros_like(bias), left)
 
 
 def _is_rectified(known: Known) -> bool:
@@ -284,13 +284,19 @@ def _bias_share(space: Workspace, node: Node, term: Term, rule: Rule, quotient_s
     return np.asarray(quotient_sums @ np.broadcast_to(bias, quotient_sums.shape[1:]))
 
 
-def _spread_evenly(space: Workspace, node: Node, absorbed: Array) -> Amounts:
-    """Adds what each output absorbed to its inputs in equal parts; returns the sum added, (N,)."""
+def _spread_evenly(space: Workspace, node: Node, absorbed: Array) -> tuple[Amounts, Amounts]:
+    """Adds what each output absorbed to its inputs in equal parts; returns the sum added, (N,), and what is left.
+
+    Left is what outputs without any input absorbed, as in the rim of a padded 1 × 1 convolution.
+    """
     net = space.network
     quotient = space.scratch("quotient", absorbed.shape)
-    np.divide(absorbed, space.fixed_output(node, _EVEN, _FLAT), out=quotient.diff)
+    counts = np.broadcast_to(space.fixed_output(node, _EVEN, _FLAT), absorbed.shape)
+    quotient.diff[...] = 0
+    np.divide(absorbed, counts, out=quotient.diff, where=counts != 0)
+    left = kernels.total(np.where(counts == 0, absorbed, np.float32(0)))
     gradient = space.scratch("gradient", net.diff(node.bottoms[0]).shape)
     with net.borrowed(node, weights=space.weights(node, _EVEN, _FLAT), top_diff=quotient, bottom_diff=gradient):
         net.run_backward(node)
     kernels.add(net.diff(node.bottoms[0]), gradient.diff)
-    return kernels.total(gradient.diff)
+    return kernels.total(gradient.diff), left

@@ -97,6 +97,9 @@ class Rule:
     spread_bias: bool = False
 
     def __post_init__(self) -> None:
+        numbers = [fraction.coefficient for fraction in self.fractions] + [self.gamma]
+        if not np.isfinite(numbers).all():
+            raise RuleError(f"the numbers of a rule must be finite, unlike those of {self.name!r}")
         if not 0 <= self.stabiliser < np.inf:
             raise RuleError(f"the stabiliser must be at least 0 and finite, not {self.stabiliser:g}")
 
@@ -136,7 +139,7 @@ def gamma(gamma: float = 0.25) -> Rule:
     Raises:
         RuleError: γ is negative.
     """
-    if gamma < 0:
+    if not gamma >= 0:
         raise RuleError(f"gamma must be at least 0, not {gamma:g}")
     raising = (Term("x+", "w+γw+", "w+γw+"), Term("x-", "w+γw-", "0"))
     lowering = (Term("x+", "w+γw-", "w+γw-"), Term("x-", "w+γw+", "0"))
@@ -187,7 +190,10 @@ def box(low: float | tuple[float, ...], high: float | tuple[float, ...]) -> Rule
     Raises:
         RuleError: a bound is not finite, or a lower bound is not below its upper one.
     """
-    lows, highs = (tuple(np.atleast_1d(bound).astype(float).tolist()) for bound in (low, high))
+    try:
+        lows, highs = (tuple(np.atleast_1d(np.asarray(bound, float)).tolist()) for bound in (low, high))
+    except (TypeError, ValueError) as error:
+        raise RuleError(f"the bounds of an input must be numbers, not {low!r} and {high!r}") from error
     if len(lows) != len(highs) or not np.isfinite([*lows, *highs]).all() or np.any(np.array(lows) >= np.array(highs)):
         raise RuleError(f"the bounds of an input must be finite and the lower below the upper, not {low} and {high}")
     terms = (Term("x", "w", "0"), Term("low", "w+", "0", -1), Term("high", "w-", "0", -1))
@@ -211,6 +217,8 @@ RULES: dict[str, Callable[..., Rule]] = {
 def parse_rule(text: str) -> Rule:
     """A rule written as its name, or its name with numbers: "flat", "epsilon(0.01)", "alpha-beta(2, 1)".
 
+    Among the numbers may stand `relative` (epsilon: in units of the layer's scale) and `spread-bias` (any rule).
+
     Raises:
         RuleError: no rule has that name, or the numbers do not fit it.
     """
@@ -218,7 +226,9 @@ def parse_rule(text: str) -> Rule:
     if name.strip() not in RULES or (bracket and not rest.endswith(")")):
         raise RuleError(f"no rule is written {text!r}; there are {', '.join(RULES)}, with numbers as in epsilon(0.01)")
     try:
-        numbers = [float(number) for number in rest.removesuffix(")").split(",") if number.strip()]
-        return RULES[name.strip()](*numbers)
+        words = [word.strip() for word in rest.removesuffix(")").split(",") if word.strip()]
+        numbers = [float(word) for word in words if word not in ("relative", "spread-bias")]
+        rule = RULES[name.strip()](*numbers, **{"relative": True} if "relative" in words else {})
+        return rule.spreading_bias() if "spread-bias" in words else rule
     except (TypeError, ValueError) as error:
         raise RuleError(f"the numbers of {text!r} do not fit the rule: {error}") from error

@@ -16,19 +16,22 @@ Unit = int | tuple[int, ...]
 
 @dataclass(frozen=True)
 class Start:
-    """Relevance at the output of a layer, shaped like it, and the classes or channels that it stands for, (N,)."""
+    """Relevance at the output of a layer, shaped like it, the classes or channels that it stands for, and their scores.
+
+    Scores are f(x), less that of the classes that the targets are contrasted with; both (N,).
+    """
 
     seed: Array
     targets: NDArray[np.int64]
-
-    @property
-    def scores(self) -> Array:
-        """What the pass distributes, (N,)."""
-        return np.asarray(self.seed.reshape(len(self.seed), -1).sum(axis=1))
+    scores: Array
 
 
-def class_start(network: Network, node: Node, target: Classes, against: Classes) -> Start:
+def class_start(
+    network: Network, node: Node, target: Classes, against: Classes = None, *, value: str = "score"
+) -> Start:
     """f(x) of the target class at its place; with `against`, −f(x) of that class too, so that it sums to the margin.
+
+    Where `value` is "one", 1 and −1 instead.
 
     Raises:
         RuleError: a class does not exist, or the layer gives several scores a class.
@@ -46,13 +49,16 @@ def class_start(network: Network, node: Node, target: Classes, against: Classes)
     targets = best if target is None else _check_classes(target, scores, node, "target")
     seed = np.zeros(scores.shape[:2], np.float32)
     rows = np.arange(count)
-    seed[rows, targets] = scores[rows, targets, 0]
+    values = scores[:, :, 0] if value == "score" else np.ones(scores.shape[:2], np.float32)
+    seed[rows, targets] = values[rows, targets]
+    margins = scores[rows, targets, 0]
     if against is not None:
         others = _check_classes(against, scores, node, "against")
         if np.any(others == targets):
             raise RuleError("a class cannot be contrasted with itself: `against` must differ from the target")
-        seed[rows, others] = -scores[rows, others, 0]
-    return Start(seed.reshape(outputs.shape), targets)
+        seed[rows, others] = -values[rows, others]
+        margins = margins - scores[rows, others, 0]
+    return Start(seed.reshape(outputs.shape), targets, margins)
 
 
 def unit_start(network: Network, node: Node, unit: Unit) -> Start:
@@ -71,7 +77,8 @@ def unit_start(network: Network, node: Node, unit: Unit) -> Start:
     where: tuple[int | slice, ...] = (slice(None), *place)
     seed = np.zeros_like(outputs)
     seed[where] = outputs[where]
-    return Start(seed, np.full(len(outputs), place[0], np.int64))
+    sums = seed.reshape(len(seed), -1).sum(axis=1)
+    return Start(seed, np.full(len(outputs), place[0], np.int64), sums)
 
 
 def _check_not_overwritten(network: Network, node: Node) -> None:
@@ -86,7 +93,10 @@ def _check_classes(
     wanted: int | Sequence[int] | NDArray[np.int64], scores: Array, node: Node, what: str
 ) -> NDArray[np.int64]:
     count, classes = scores.shape[:2]
-    numbers = np.atleast_1d(np.asarray(wanted))
+    try:
+        numbers = np.atleast_1d(np.asarray(wanted))
+    except ValueError:  # rows of different lengths
+        numbers = np.array([None])
     if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or len(numbers) not in (1, count):
         raise RuleError(f"{what} must be one class number, or one for each of the {count} samples")
     if numbers.min() < 0 or numbers.max() >= classes:

@@ -37,7 +37,7 @@ def find_folds(network: NetParameter) -> list[Fold]:
     """What can be folded in a network whose in-place layers have blobs of their own."""
     folds = []
     for linear in network.layer:
-        if linear.type not in _LINEAR or len(linear.bottom) != 1:
+        if linear.type not in _LINEAR or len(linear.bottom) != 1 or not _is_along_channels(linear):
             continue
         norm = _only_reader(network, linear)
         if norm is None or norm.type != "BatchNorm" or not _uses_stored_statistics(norm):
@@ -86,13 +86,20 @@ def folded_weights(weights: Weights, folds: list[Fold]) -> Iterator[tuple[str, l
             gain, *offset = (array.astype(np.float64) for array in weights[fold.scale.name])
             factor = factor * gain
             after = offset[0] if offset else after
-        scaled = matrix * factor.reshape(-1, *(1,) * (matrix.ndim - 1))
+        is_transposed = fold.linear.type == "InnerProduct" and fold.linear.inner_product_param.transpose
+        scaled = matrix * (factor if is_transposed else factor.reshape(-1, *(1,) * (matrix.ndim - 1)))
         yield fold.linear.name, [scaled.astype(np.float32), (shift * factor + after).astype(np.float32)]
 
 
 def _only_reader(network: NetParameter, layer: LayerParameter) -> LayerParameter | None:
     readers = [other for other in network.layer for bottom in other.bottom if bottom == layer.top[0]]
     return readers[0] if len(readers) == 1 else None
+
+
+def _is_along_channels(linear: LayerParameter) -> bool:
+    """Whether outputs lie on the second axis, which BatchNorm normalises."""
+    kind = linear.inner_product_param if linear.type == "InnerProduct" else linear.convolution_param
+    return bool(kind.axis == 1)
 
 
 def _is_per_channel(layer: LayerParameter) -> bool:

@@ -23,6 +23,8 @@ from rationale.network.weights import load_weights
 Array = NDArray[np.float32]
 Blob = Any  # caffe.Blob
 
+_COPYING = frozenset({"Split", "Flatten", "Reshape", "Slice"})  # hand values on as they are
+
 
 class Network:
     """A classifier in Caffe's TEST phase, rewritten so that a backward pass costs about one forward pass.
@@ -112,6 +114,7 @@ class Network:
             raise
         for name, array in arrays.items():
             self.data(self.graph.blob(name))[...] = array
+            self._check_words(name, array)
         with caffe_errors(self.name):
             self.net._forward(0, len(self.graph.nodes) - 1)
         outputs = {}
@@ -147,6 +150,22 @@ class Network:
         if not np.isfinite(converted).all():
             raise NetworkError(f"input {name!r} holds NaN or infinity")
         return converted
+
+    def _check_words(self, name: str, array: Array) -> None:
+        """Refuses words that an Embed layer, which looks them up unchecked, does not have."""
+        carriers = {self.graph.blob(name)}
+        for node in self.graph.nodes:
+            if not carriers & set(node.bottoms):
+                continue
+            if node.type in _COPYING:
+                carriers.update(node.tops)
+            elif node.type == "Embed" and node.parameter is not None:
+                count = int(node.parameter.embed_param.input_dim)
+                if array.min() < 0 or array.max() >= count or np.any(array != np.floor(array)):
+                    raise NetworkError(
+                        f"input {name!r} holds {array.min():g} to {array.max():g}; layer {node.name!r} knows the words "
+                        f"0 to {count - 1}"
+                    )
 
     def _reshape(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         if all(self.inputs[name] == shape for name, shape in shapes.items()):

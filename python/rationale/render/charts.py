@@ -129,7 +129,8 @@ def line_chart(
             axis.set_xlabel(x_label)
             axis.grid()
             if ticks:
-                axis.set_xticks(range(len(ticks)), ticks)
+                crowded = {"rotation": 90} if len(ticks) > 8 else {}
+                axis.set_xticks(range(len(ticks)), ticks, **crowded)
             if percent:
                 axis.xaxis.set_major_formatter(PercentFormatter(1.0))
                 axis.yaxis.set_major_formatter(PercentFormatter(1.0))

@@ -15,13 +15,14 @@ from rationale.errors import ModelError
 from rationale.evaluation.accuracy import accuracy
 from rationale.evaluation.baselines import BASELINES
 from rationale.evaluation.estimate import estimate
-from rationale.evaluation.heatmaps import Settings, Values, measure_heatmaps, methods_of, settings_for
-from rationale.model import Model, available_models
+from rationale.evaluation.heatmaps import Settings, Values, check_methods, measure_heatmaps, methods_of, settings_for
+from rationale.model import Model
 from rationale.network import Network
 from rationale.render.charts import Dot, Line, dot_chart, line_chart
 from rationale.render.terminal import progress_bar
 from rationale.reproduce.measure import in_checkout, keep, measurements_directory
 from rationale.reproduce.results import write_results
+from rationale.resources import shared_directory
 from rationale.training import train_classifier
 from rationale.training.display import training_display
 
@@ -60,13 +61,15 @@ def evaluate_heatmaps(
     if model.description.dataset is None:
         raise ModelError(f"model {model.name!r} names no dataset in its model.toml")
     dataset = load_dataset(model.description.dataset)
+    check_methods(model, methods)
+    pictures = dataset.split(split)
     memoriser = None
     if random_labels and model.description.files.solver is not None:
         memoriser = _memoriser(model, dataset, folder / "random-labels")
     with progress_bar(f"measuring on {split}") as advance:
         found = measure_heatmaps(
             model,
-            dataset.split(split),
+            pictures,
             folder,
             settings,
             names=methods,
@@ -77,7 +80,10 @@ def evaluate_heatmaps(
     with progress_bar("choosing on val") as advance:
         choice = measure_heatmaps(model, dataset.split("val"), folder, settings, names=composites, report=advance)
     figures = summarised(model, split, found, choice)
-    figures["whole"] = settings == settings_for(model) and list(found) == list(methods_of(model))
+    whole = settings == settings_for(model) and list(found) == list(methods_of(model))
+    trainable = model.description.files.solver is not None
+    figures["whole"] = whole and (memoriser is not None or not trainable)
+    figures["ours"] = model.directory.resolve().parent == shared_directory("prototxt").resolve()
     return figures
 
 
@@ -140,8 +146,7 @@ def publish(figures: Figures, folder: Path) -> list[Path]:
     kept = folder / "figures.json"
     kept.write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     written = [kept, *draw_charts(figures, folder)]
-    ours = figures["model"] in available_models() and in_checkout()
-    if ours and figures["whole"] and figures["split"] == "test":
+    if figures["ours"] and figures["whole"] and figures["split"] == "test" and in_checkout():
         keep(f"{figures['model']}-heatmaps", figures)
         written += [*draw_charts(figures, measurements_directory().parent / "images"), write_results()]
     return written
@@ -223,7 +228,7 @@ def _draw_sanity(figures: Figures, folder: Path, order: list[str], lrp: list[str
         if rows
     ]
     checks = {
-        "other class asked, |ρ|": "other_class",
+        "other class asked, ρ": "other_class",
         "other class asked, SSIM": "ssim_other_class",
         "random labels learnt, |ρ|": "random_labels",
         "random labels learnt, SSIM": "ssim_random_labels",
@@ -234,6 +239,6 @@ def _draw_sanity(figures: Figures, folder: Path, order: list[str], lrp: list[str
         if key in methods[order[0]]
     }
     path = folder / f"{model}-sanity.png"
-    chart_title = f"{title}: how alike heatmaps stay that should differ (0 = not at all)"
+    chart_title = f"{title}: how alike heatmaps stay that should differ"
     written.append(dot_chart(path, chart_title, sanity, highlighted=lrp, chance=dict.fromkeys(sanity, 0.0), note=note))
     return written
