@@ -65,6 +65,7 @@ class Training:
     zoom: float = 0.0
     shift: float = 0.0
     flip: bool = False
+    balance: bool = False  # every class is seen equally often
     colour: float = 0.0
     border: float = 0.0
 
@@ -140,8 +141,9 @@ def _checked(description: Description, path: Path) -> Description:
         "the amounts in [training] are numbers": _numbers(
             (training.rotate, training.zoom, training.shift, training.colour, training.border)
         ),
-        "training.photographs and training.flip are true or false": isinstance(training.photographs, bool)
-        and isinstance(training.flip, bool),
+        "photographs, flip and balance in [training] are true or false": all(
+            isinstance(each, bool) for each in (training.photographs, training.flip, training.balance)
+        ),
         "training.photographs wants a colour of rgb or bgr": not training.photographs or how.colour != "grey",
     }
     for what, holds in expectations.items():

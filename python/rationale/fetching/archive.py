@@ -3,6 +3,7 @@
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -26,16 +27,23 @@ def unpack(archive: Path, target: Path, *, members: str = "*", inside: str = "",
     Raises:
         DataError: it is no archive, is cut off, or a wanted member would land outside `target` or is a link or device.
     """
-    if inside:
+    try:
+        if not inside:
+            return _unpack(archive, target, members, strip)
         inner = target / ".inner"
         target.mkdir(parents=True, exist_ok=True)
         try:
             with open(inner, "wb") as file:
                 for _, content in _members(archive, inside):
                     shutil.copyfileobj(content, file, _CHUNK)
-            return unpack(inner, target, members=members, strip=strip)
+            return _unpack(inner, target, members, strip)
         finally:
             inner.unlink(missing_ok=True)
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise DataError(f"{archive.name}: cannot be unpacked ({error})") from error
+
+
+def _unpack(archive: Path, target: Path, members: str, strip: int) -> int:
     count = 0
     for name, content in _members(archive, members):
         path = target / _safe(name, strip, archive)
@@ -55,13 +63,7 @@ def _safe(name: str, strip: int, archive: Path) -> PurePosixPath:
 
 
 def _members(archive: Path, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
-    try:
-        if zipfile.is_zipfile(archive):
-            yield from _zip_members(archive, pattern)
-        else:
-            yield from _tar_members(archive, pattern)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        raise DataError(f"{archive.name}: cannot be unpacked ({error})") from error
+    yield from (_zip_members if zipfile.is_zipfile(archive) else _tar_members)(archive, pattern)
 
 
 def _zip_members(archive: Path, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:

@@ -51,7 +51,8 @@ def verify(wanted: Download, path: Path) -> None:
     found = file_digest(path, algorithm) if size == wanted.size or not wanted.size else ""
     if found != digest:
         path.unlink()
-        what = f"has {algorithm.upper()} {found}, not {digest}" if found else f"has {size} bytes, not {wanted.size}"
+        name = {"sha256": "SHA-256", "sha1": "SHA-1"}[algorithm]
+    what = f"has {name} {found}, not {digest}" if found else f"has {size} bytes, not {wanted.size}"
         raise DataError(f"{wanted.url}: what came {what}; it was removed, try again later")
 
 

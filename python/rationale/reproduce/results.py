@@ -127,8 +127,8 @@ def _heatmaps_of(figures: dict[str, Any]) -> str:
     remark = (
         "Spearman's ρ with the heatmap for the second most probable class (all pictures; −1 is the opposite heatmap), "
         f"and |ρ| with the heatmap ({figures['compared']} pictures) of a network trained on random labels, and with "
-        "weights drawn anew from the score down to a layer. Nearer to 0 is better; what stays at 1 never listened to the "
-        "network."
+        "weights drawn anew from the score down to a layer. Nearer to 0 is better; what stays at 1 never listened to "
+        "the network."
     )
     return "\n".join([main, *images, _section(f"{figures['title']}: sanity checks", figures, sanity, remark)])
 

@@ -124,11 +124,13 @@ def _loop(
 
 def training_batch(model: Model, train: Split, solver: Solver, seed: int) -> dict[str, np.ndarray]:
     """The batch of the solver's present iteration; depends on nothing but the seed and the iteration."""
-    size, count = solver.batch_size(), len(train)
-    places = np.arange(solver.iteration * size, (solver.iteration + 1) * size)
-    rows = np.array([_order(seed, int(place // count), count)[place % count] for place in places])
-    random = np.random.default_rng((seed, 1, solver.iteration))
     how = model.description.training
+    classes = tuple(train.labels.tolist()) if how.balance else ()
+    size = solver.batch_size()
+    count = len(_order(seed, 0, len(train), classes))
+    places = np.arange(solver.iteration * size, (solver.iteration + 1) * size)
+    rows = np.array([_order(seed, int(place // count), len(train), classes)[place % count] for place in places])
+    random = np.random.default_rng((seed, 1, solver.iteration))
     photos = [train.images[row] for row in rows]
     if how.photographs:
         photos = augmented_photographs(photos, model.input_size, model.description.input.fit, how, random)
@@ -140,10 +142,16 @@ def training_batch(model: Model, train: Split, solver: Solver, seed: int) -> dic
     }
 
 
-@lru_cache(maxsize=2)
-def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """The order in which an epoch goes through the pictures."""
-    return np.random.default_rng((seed, epoch)).permutation(count)
+@lru_cache(maxsize=3)
+def _order(seed: int, epoch: int, count: int, classes: tuple[int, ...] = ()) -> NDArray[np.int64]:
+    """The order in which an epoch goes through the pictures; with their classes, through each class equally often."""
+    random = np.random.default_rng((seed, epoch))
+    if not classes:
+        return random.permutation(count)
+    labels = np.array(classes)
+    most = int(np.bincount(labels).max())
+    rows = [np.resize(random.permutation(np.flatnonzero(labels == label)), most) for label in np.unique(labels)]
+    return random.permutation(np.concatenate(rows))
 
 
 def _save(solver: Solver, progress: Progress, folder: Path) -> None:
