@@ -52,7 +52,7 @@ def verify(wanted: Download, path: Path) -> None:
     if found != digest:
         path.unlink()
         name = {"sha256": "SHA-256", "sha1": "SHA-1"}[algorithm]
-    what = f"has {name} {found}, not {digest}" if found else f"has {size} bytes, not {wanted.size}"
+        what = f"has {name} {found}, not {digest}" if found else f"has {size} bytes, not {wanted.size}"
         raise DataError(f"{wanted.url}: what came {what}; it was removed, try again later")
 
 
