@@ -28,10 +28,12 @@ class Solver:
         self.parameter = parameter  # caffe.SolverParameter as read from the prototxt
 
     @classmethod
-    def load(cls, prototxt: str | PathLike[str], folder: Path, *, gpu: int | None = None) -> Self:
+    def load(
+        cls, prototxt: str | PathLike[str], folder: Path, *, seed: int | None = None, gpu: int | None = None
+    ) -> Self:
         """Reads a solver definition whose network has Input layers; its `net` is relative to the file.
 
-        Snapshots go to `folder`, which must exist.
+        Snapshots go to `folder`, which must exist; `seed` goes before the definition's `random_seed`.
 
         Raises:
             NetworkError: a file is missing or wrong.
@@ -40,6 +42,8 @@ class Solver:
         parameter = read_message(prototxt, messages().SolverParameter())
         running = messages().SolverParameter()
         running.CopyFrom(parameter)
+        if seed is not None:
+            parameter.random_seed = running.random_seed = seed
         if not parameter.net:
             raise NetworkError(f"{prototxt}: names no `net`")
         running.net = str(Path(prototxt).resolve().parent / parameter.net)

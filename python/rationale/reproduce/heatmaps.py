@@ -12,8 +12,8 @@ from rationale.datasets import Dataset, load_dataset
 from rationale.datasets.shuffled import ShuffledLabels
 from rationale.description import Training
 from rationale.errors import ModelError
-from rationale.evaluation.accuracy import accuracy
 from rationale.evaluation.baselines import BASELINES
+from rationale.evaluation.classification import classify
 from rationale.evaluation.estimate import estimate
 from rationale.evaluation.heatmaps import Settings, Values, check_methods, measure_heatmaps, methods_of, settings_for
 from rationale.model import Model
@@ -97,7 +97,7 @@ def _memoriser(model: Model, dataset: Dataset, folder: Path) -> Network:
         while True:
             weights = train_classifier(plain, folder, report, iterations=updates, dataset=shuffled)
             network = Network.load(model.description.files.classifier, weights, gpu=model.gpu)
-            if accuracy(plain, network, train) >= MEMORISED:
+            if classify(plain, network, train).accuracy() >= MEMORISED:
                 return network
             updates += _RANDOM_UPDATES
 

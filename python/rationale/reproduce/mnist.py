@@ -7,7 +7,7 @@ from pathlib import Path
 from rationale.batch.heatmaps import BATCH
 from rationale.datasets import load_dataset
 from rationale.datasets.export import export_pictures
-from rationale.evaluation.accuracy import predictions
+from rationale.evaluation.classification import classify
 from rationale.lrp import COMPOSITES, propagate
 from rationale.model import Model
 from rationale.network import Network
@@ -41,7 +41,7 @@ def reproduce_mnist(folder: Path) -> None:
 
 def _test_figures(model: Model, network: Network) -> dict[str, float]:
     test = load_dataset("mnist").split("test")
-    right = int((predictions(model, network, test) == test.labels).sum())
+    right = int((classify(model, network, test).predictions == test.labels).sum())
     return {"right": right, "of": len(test), "accuracy": right / len(test)}
 
 

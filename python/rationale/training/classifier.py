@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rationale.datasets import Dataset, Split, load_dataset
 from rationale.errors import ModelError, OutputError
-from rationale.evaluation.accuracy import accuracy
+from rationale.evaluation.classification import classify
 from rationale.fetching import local_file
 from rationale.model import Model
 from rationale.network import Network, Solver
@@ -43,6 +43,7 @@ def train_classifier(
     *,
     iterations: int | None = None,
     dataset: Dataset | None = None,
+    seed: int | None = None,
 ) -> Path:
     """Trains on a data set, the model's own unless another is given, and returns the path of the weights.
 
@@ -55,6 +56,7 @@ def train_classifier(
         report: called after every tenth update with the progress and the number of the last update.
         iterations: stop after so many updates, instead of the solver's max_iter.
         dataset: what to train on instead of the model's own data set.
+        seed: of new weights, of the order of the pictures, and of their changes; the solver's own where None.
 
     Raises:
         ModelError: the model names no solver or data set.
@@ -69,7 +71,7 @@ def train_classifier(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
-    solver = Solver.load(files.solver, folder, gpu=model.gpu)
+    solver = Solver.load(files.solver, folder, seed=seed, gpu=model.gpu)
     progress = _resume(solver, folder)
     start = model.description.training.start
     if progress.snapshot is None and start is not None:
@@ -111,7 +113,7 @@ def _loop(
                 progress.loss.append((now, float(np.mean(losses))))
                 losses.clear()
             if now % min(CHECK_EVERY, every) == 0 or now == last:
-                progress.accuracy.append((now, accuracy(model, checked, val)))
+                progress.accuracy.append((now, classify(model, checked, val).accuracy()))
             if now % every == 0 or now == last:
                 _save(solver, progress, folder)
             if now % 10 == 0 or now == last:
