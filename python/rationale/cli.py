@@ -12,7 +12,9 @@ from rationale import __version__
 from rationale.errors import RationaleError
 
 if TYPE_CHECKING:
+    from rationale.datasets import Split
     from rationale.explanation import Explanation
+    from rationale.model import Model
 
 app = typer.Typer(
     name="rationale",
@@ -187,28 +189,47 @@ def train_classifier_command(
     print(f"wrote {weights}")
 
 
+def _model_and_split(model: str, split: str, gpu: int | None = None) -> tuple["Model", "Split"]:
+    from rationale.datasets import load_dataset
+    from rationale.errors import ModelError
+    from rationale.model import Model
+
+    loaded = Model.load(model, gpu=gpu)
+    if loaded.description.dataset is None:
+        raise ModelError(f"model {loaded.name!r} names no dataset in its model.toml")
+    return loaded, load_dataset(loaded.description.dataset).split(split)
+
+
 @batch.command("heatmaps")
 def batch_heatmaps(
     model: ModelOption = "mnist",
     split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
     composite: CompositeOption = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The HDF5 file.")] = None,
+    precision: Annotated[str, typer.Option("--precision", help="Of the heatmaps: float32 or float16.")] = "float32",
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of each process.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes on this machine.")] = None,
+    scheduler: Annotated[str | None, typer.Option("--scheduler", help="A Dask scheduler: tcp://…")] = None,
     gpu: GpuOption = None,
 ) -> None:
     """Explain every picture of the model's data set into one HDF5 file; goes on where it stopped."""
     from rationale.batch import write_heatmaps
-    from rationale.datasets import load_dataset
-    from rationale.errors import ModelError
-    from rationale.model import Model
     from rationale.render.terminal import progress_bar
 
-    loaded = Model.load(model, gpu=gpu)
-    if loaded.description.dataset is None:
-        raise ModelError(f"model {loaded.name!r} names no dataset in its model.toml")
-    pictures = load_dataset(loaded.description.dataset).split(split)
+    loaded, pictures = _model_and_split(model, split, gpu)
     path = out or Path("out") / f"{loaded.name}-{split}.h5"
     with progress_bar("explaining") as advance:
-        write_heatmaps(loaded, pictures, path, composite, lambda done, total: advance(done, total, ""))
+        write_heatmaps(
+            loaded,
+            pictures,
+            path,
+            composite,
+            lambda done, total: advance(done, total, ""),
+            precision=precision,
+            threads=threads,
+            workers=workers,
+            scheduler=scheduler,
+        )
     print(f"wrote {path}: {len(pictures)} pictures")
 
 
@@ -263,21 +284,67 @@ def evaluate_heatmaps_command(
 
 @data.command("list")
 def data_list() -> None:
-    """Show the data sets that can be fetched."""
-    from rationale.fetching import read_manifest
+    """Show the file sets that can be fetched, and which are there."""
+    from rationale.fetching import is_whole, read_manifest
 
     for entry in read_manifest().values():
-        print(f"{entry.name}: {entry.title}\n  {entry.contents}\n  licence {entry.licence}; cite {entry.cite}")
+        print(f"{entry.name}: {entry.title}{' (fetched)' if is_whole(entry.name) else ''}\n  {entry.contents}")
+        print(f"  from {entry.homepage}; licence {entry.licence}\n  cite {entry.cite}")
 
 
 @data.command("fetch")
-def data_fetch(name: Annotated[str, typer.Argument(help="Name of a data set.")]) -> None:
-    """Fetch a data set into the cache, verified."""
-    from rationale.datasets import load_dataset
-    from rationale.resources import cache_directory
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="Name of a file set.")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Read every file that is there; mend what is damaged.")
+    ] = False,
+) -> None:
+    """Fetch a file set into the cache, verified; goes on where it stopped."""
+    from rationale.fetching import fetched, repair
+    from rationale.render.terminal import progress_bar
 
-    dataset = load_dataset(name)
-    print(f"{dataset.name} is in {cache_directory() / 'data' / name}")
+    with progress_bar(f"fetching {name}") as advance:
+        damaged = repair(name, advance) if check else []
+        folder = fetched(name, advance)
+    if damaged:
+        print(f"fetched again, for {len(damaged)} files were damaged: {', '.join(damaged[:5])}")
+    print(f"{name} is in {folder}")
+
+
+@data.command("database")
+def data_database(
+    model: ModelOption = "mnist",
+    split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "train",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where the files go.")] = None,
+) -> None:
+    """Write a model's data set as HDF5 files for Caffe's own data layer; goes on where it stopped."""
+    from rationale.batch.databases import write_database
+    from rationale.render.terminal import progress_bar
+
+    loaded, pictures = _model_and_split(model, split)
+    with progress_bar("writing") as advance:
+        source = write_database(
+            loaded,
+            pictures,
+            out or Path("out") / f"{loaded.name}-database",
+            lambda done, total: advance(done, total, ""),
+        )
+    print(f"wrote {source}: the source of an HDF5Data layer")
+
+
+@data.command("convert-fgvc")
+def data_convert_fgvc(
+    source: Annotated[Path, typer.Argument(help="FGVC-Aircraft's directory.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the photographs go.")],
+    most: Annotated[int, typer.Option("--most", min=10, help="Photographs at most.")] = 5000,
+) -> None:
+    """Make a two-class flight set, like the paper's, of FGVC-Aircraft."""
+    from rationale.datasets.fgvc import convert_fgvc
+    from rationale.render.terminal import progress_bar
+
+    with progress_bar("converting") as advance:
+        count = convert_fgvc(source, out, most=most, report=advance)
+    print(f"wrote {count} photographs to {out}; name that directory as `dataset` in a model.toml")
 
 
 @data.command("export")

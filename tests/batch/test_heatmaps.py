@@ -1,5 +1,11 @@
-"""The file must hold what explaining each picture gives, in order, also after an interruption."""
+"""The file must hold what explaining each picture gives, in order, however the run was cut, and on any workers."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,23 +13,39 @@ import h5py
 import numpy as np
 import pytest
 
-from rationale.batch import heatmaps, write_heatmaps
+from rationale.batch import cluster, heatmaps, write_heatmaps
 from rationale.datasets import Split, load_dataset
-from rationale.errors import OutputError
+from rationale.errors import OptionError, OutputError
 from rationale.model import Model
 
 
 @pytest.fixture
 def split(monkeypatch: pytest.MonkeyPatch) -> Split:
-    monkeypatch.setattr(heatmaps, "BATCH", 8)
+    monkeypatch.setattr(heatmaps, "part_size", lambda model: 8)
     test = load_dataset("mnist").split("test")
     return replace(test, ids=test.ids[:20], images=test.images[:20], labels=test.labels[:20])
+
+
+def contents(path: Path) -> dict[str, np.ndarray]:
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def assert_same(one: Path, other: Path) -> None:
+    first, second = contents(one), contents(other)
+    assert first.keys() == second.keys()
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, second[name], err_msg=name)
 
 
 def test_the_file_equals_single_explanations(mnist_model: Model, split: Split, tmp_path: Path) -> None:
     with h5py.File(write_heatmaps(mnist_model, split, tmp_path / "out.h5")) as file:
         assert file["id"].asstr()[:].tolist() == list(split.ids)
         np.testing.assert_array_equal(file["label"][:], split.labels)
+        assert file["heatmap"].chunks == (8, 28, 28)
+        assert file["heatmap"].compression == "lzf"
         for number in (0, 7, 8, 19):
             explanation = mnist_model.explain(split.images[number])
             assert file["prediction"][number] == explanation.index
@@ -31,6 +53,17 @@ def test_the_file_equals_single_explanations(mnist_model: Model, split: Split, t
             np.testing.assert_allclose(file["heatmap"][number], explanation.heatmap, atol=1e-5)
             channels = explanation.channel_relevance("conv2")
             np.testing.assert_allclose(file["channel_relevance/conv2"][number], channels, atol=1e-4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.h5"]
+
+
+def test_half_the_precision_takes_half_the_room(mnist_model: Model, split: Split, tmp_path: Path) -> None:
+    whole = contents(write_heatmaps(mnist_model, split, tmp_path / "32.h5"))
+    half = contents(write_heatmaps(mnist_model, split, tmp_path / "16.h5", precision="float16"))
+    assert half["heatmap"].dtype == np.float16
+    np.testing.assert_array_equal(half["heatmap"], whole["heatmap"].astype(np.float16))
+    np.testing.assert_array_equal(half["score"], whole["score"])
+    with pytest.raises(OptionError, match="float32, float16"):
+        write_heatmaps(mnist_model, split, tmp_path / "8.h5", precision="float8")
 
 
 def test_an_interrupted_run_goes_on_and_gives_the_same_file(mnist_model: Model, split: Split, tmp_path: Path) -> None:
@@ -40,16 +73,32 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_file(mnist_model: Model, 
 
     with pytest.raises(KeyboardInterrupt):
         write_heatmaps(mnist_model, split, tmp_path / "cut.h5", report=interrupt)
+    assert not (tmp_path / "cut.h5").exists()
     seen = []
     write_heatmaps(mnist_model, split, tmp_path / "cut.h5", report=lambda done, total: seen.append((done, total)))
     assert seen == [(20, 20)]
-    write_heatmaps(mnist_model, split, tmp_path / "whole.h5")
-    with h5py.File(tmp_path / "cut.h5") as cut, h5py.File(tmp_path / "whole.h5") as whole:
-        names: list[str] = []
-        whole.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-        assert len(names) == 11
-        for name in names:
-            np.testing.assert_array_equal(cut[name][()], whole[name][()])
+    assert_same(tmp_path / "cut.h5", write_heatmaps(mnist_model, split, tmp_path / "whole.h5"))
+
+
+COMMAND = "from rationale.cli import main; main()"
+
+
+def test_killed_at_any_moment_it_comes_to_the_same_file(tmp_path: Path) -> None:
+    """Killed after some parts, after more, and while the file is made of them."""
+    arguments = [sys.executable, "-c", COMMAND, "batch", "heatmaps", "--split", "val", "--composite", "epsilon"]
+    subprocess.run([*arguments, "--out", tmp_path / "whole.h5"], check=True, capture_output=True)
+    parts = tmp_path / "cut.h5.parts"
+    moments = [lambda: len(list(parts.glob("*.npz"))) >= 3, lambda: len(list(parts.glob("*.npz"))) >= 50]
+    moments.append((tmp_path / "cut.h5.part").exists)
+    for moment in moments:
+        running = subprocess.Popen([*arguments, "--out", tmp_path / "cut.h5"], stderr=subprocess.DEVNULL)
+        while not moment() and running.poll() is None:
+            time.sleep(0.002)
+        running.send_signal(signal.SIGKILL)
+        assert running.wait() == -signal.SIGKILL, "it ended before it could be killed"
+    subprocess.run([*arguments, "--out", tmp_path / "cut.h5"], check=True, capture_output=True)
+    assert_same(tmp_path / "cut.h5", tmp_path / "whole.h5")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.h5", "whole.h5"]
 
 
 def test_a_file_of_another_run_is_not_touched(mnist_model: Model, split: Split, tmp_path: Path) -> None:
@@ -60,3 +109,48 @@ def test_a_file_of_another_run_is_not_touched(mnist_model: Model, split: Split, 
         file["important"] = 1
     with pytest.raises(OutputError, match="not written by this command"):
         write_heatmaps(mnist_model, split, tmp_path / "mine.h5")
+    (tmp_path / "cut.h5.parts").mkdir()
+    (tmp_path / "cut.h5.parts" / "run.json").write_text(json.dumps({"model": "other"}))
+    with pytest.raises(OutputError, match="parts of another run"):
+        write_heatmaps(mnist_model, split, tmp_path / "cut.h5")
+
+
+def test_two_runs_do_not_write_the_same_file(mnist_model: Model, split: Split, tmp_path: Path) -> None:
+    def meanwhile(done: int, total: int) -> None:
+        with pytest.raises(OutputError, match="another process is writing it"):
+            write_heatmaps(mnist_model, split, tmp_path / "out.h5")
+
+    write_heatmaps(mnist_model, split, tmp_path / "out.h5", report=meanwhile)
+
+
+def test_workers_give_the_same_file_bit_for_bit_though_one_is_killed(mnist_model: Model, tmp_path: Path) -> None:
+    """One of two worker processes is killed once the first parts are there."""
+    pytest.importorskip("distributed", reason="pip install 'rationale[cluster]'")
+    test = load_dataset("mnist").split("test")
+    few = replace(test, ids=test.ids[:2000], images=test.images[:2000], labels=test.labels[:2000])
+    killed = []
+
+    def kill_one(done: int, total: int) -> None:
+        if not killed:
+            children = subprocess.run(
+                ["pgrep", "-f", "multiprocessing.*spawn_main", "-P", str(os.getpid())], capture_output=True, text=True
+            )
+            killed.append(int(children.stdout.split()[0]))
+            os.kill(killed[0], signal.SIGKILL)
+            time.sleep(0.1)
+
+    write_heatmaps(mnist_model, few, tmp_path / "workers.h5", report=kill_one, workers=2)
+    assert killed
+    assert_same(tmp_path / "workers.h5", write_heatmaps(mnist_model, few, tmp_path / "one.h5", threads=1))
+
+
+def test_a_scheduler_that_is_not_there_is_named(mnist_model: Model, split: Split, tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="pip install 'rationale[cluster]'")
+    with pytest.raises(OptionError, match=r"tcp://127\.0\.0\.1:9"):
+        write_heatmaps(mnist_model, split, tmp_path / "out.h5", scheduler="tcp://127.0.0.1:9")
+
+
+def test_without_dask_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(OptionError, match=r"rationale\[cluster\]"), cluster.client(2, None):
+        pass

@@ -1,120 +1,183 @@
-"""Explains every picture of a split into one HDF5 file, in constant memory, and goes on where it was interrupted.
+"""Explains every picture of a split into one HDF5 file, in constant memory, here or on several workers.
 
-Layout: `id` (N,) text, `label`, `prediction` (N,) int64, `score` (N,) float32, `heatmap` (N, H, W) float32,
-`channel_relevance/<layer>` (N, C) float32; attributes: model, fingerprint (of its files), dataset, split, composite,
-done (pictures written).
+Layout: `id` (N,) text, `label`, `prediction` (N,) int64, `score` (N,) float32, `heatmap` (N, H, W) float32 or float16,
+`channel_relevance/<layer>` (N, C) float32, chunked and compressed; attributes: model, fingerprint (of its files),
+dataset, split, composite, precision, threads, done (pictures written).
+
+While it works, finished parts lie in `<file>.parts`; the file is made of them in the end, in one step. However a run
+ends, the same command goes on with the parts that are there and comes to the same file.
 """
 
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
+from rationale.batch.cluster import client, compute
+from rationale.batch.explain import explained, explained_elsewhere
+from rationale.batch.parts import Parts, opened
 from rationale.datasets import Split
-from rationale.errors import OutputError
-from rationale.lrp import Composite, propagate
+from rationale.errors import OptionError, OutputError
 from rationale.model import Model
-
-BATCH = 100
+from rationale.network import on_threads
 
 Report = Callable[[int, int], None]
 
+PRECISIONS = ("float32", "float16")
+
 
 def write_heatmaps(
-    model: Model, split: Split, path: Path, composite: str | None = None, report: Report = lambda done, all_: None
+    model: Model,
+    split: Split,
+    path: Path,
+    composite: str | None = None,
+    report: Report = lambda done, all_: None,
+    *,
+    precision: str = "float32",
+    threads: int | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
 ) -> Path:
     """Writes predictions, scores, heatmaps and channel relevance of a split to `path` and returns it.
 
-    A file of the same run is continued; `report` is called with the pictures done and their number.
+    Args:
+        model: the classifier.
+        split: what is explained; with workers, of the model's own data set.
+        path: the HDF5 file; one that the same run has written is left as it is.
+        composite: how to propagate; the model's own way where None.
+        report: called with the pictures done and their number.
+        precision: of the heatmaps.
+        threads: of each process; results are equal bit for bit for the same number. One with workers, else as many as
+            there are cores, where None.
+        workers: worker processes on this machine; none where None.
+        scheduler: address of a Dask scheduler to use instead.
 
     Raises:
         OutputError: the file belongs to another run, is no HDF5 file, is in use, or cannot be written.
         RuleError: no composite has that name.
+        OptionError: the precision is unknown, or the workers cannot be had.
     """
+    if precision not in PRECISIONS:
+        raise OptionError(f"precision {precision!r} is unknown; there are {', '.join(PRECISIONS)}")
     rules = model.composite(composite)
+    count = threads or (1 if workers or scheduler else os.cpu_count() or 1)
     run = {
         "model": model.name,
         "fingerprint": model.fingerprint,
         "dataset": model.description.dataset or "",
         "split": split.name,
         "composite": rules.name,
+        "precision": precision,
+        "threads": str(count),
     }
-    _check_place(model, split, path)
+    if _is_done(path, run, len(split)):
+        report(len(split), len(split))
+        return path
+    _check_room(model, split, path, precision)
     try:
-        with h5py.File(path, "a") as file:
-            _check_run(file, run, path)
-            file.attrs.update(run)
-            for start in range(int(file.attrs.get("done", 0)), len(split), BATCH):
-                rows = np.arange(start, min(start + BATCH, len(split)))
-                _append(file, model, split, rows, rules)
-                file.attrs["done"] = int(rows[-1]) + 1
-                file.flush()
-                report(int(rows[-1]) + 1, len(split))
-    except BlockingIOError as error:
-        raise OutputError(f"{path}: another process is writing it") from error
-    except (OSError, RuntimeError) as error:
-        raise OutputError(f"{path}: cannot be written ({error})") from error
+        with opened(path.with_name(path.name + ".parts"), len(split), part_size(model), run) as parts:
+            missing = parts.missing()
+            done = len(split) - sum(len(parts.rows(start)) for start in missing)
+            if workers or scheduler:
+                how = (composite, precision, count, model.gpu)
+                found = _on_workers(model, split, parts, missing, how, workers, scheduler)
+            else:
+                found = ((each, explained(model, split, parts.rows(each), rules, precision)) for each in missing)
+            with on_threads(count):
+                for start, arrays in found:
+                    parts.write(start, arrays)
+                    done += len(parts.rows(start))
+                    report(done, len(split))
+            _assemble(parts, path, run)
+            parts.remove()
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     return path
 
 
-def _check_place(model: Model, split: Split, path: Path) -> None:
-    """Refuses what HDF5 would only fail on half-way, or crash."""
+def part_size(model: Model) -> int:
+    """Pictures explained together: as many as fit into a few hundred megabytes."""
     height, width = model.input_size
-    needed = len(split) * height * width * 4
+    return 100 if height * width <= 64 * 64 else 8
+
+
+def _on_workers(
+    model: Model,
+    split: Split,
+    parts: Parts,
+    missing: list[int],
+    how: tuple[str | None, str, int, int | None],
+    workers: int | None,
+    scheduler: str | None,
+) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
+    place, dataset = str(model.directory.resolve()), str(model.description.dataset)
+    tasks = [(start, (place, dataset, split.name, list(parts.rows(start)), *how)) for start in missing]
+    with client(workers, scheduler) as connected:
+        yield from compute(connected, explained_elsewhere, tasks)
+
+
+def _is_done(path: Path, run: dict[str, str], total: int) -> bool:
+    """Whether the file is there, whole and of this run.
+
+    Raises:
+        OutputError: what is there is something else.
+    """
+    if not path.exists():
+        return False
+    if path.is_dir():
+        raise OutputError(f"{path}: is a directory; name a file")
+    if not h5py.is_hdf5(path):
+        raise OutputError(f"{path}: is no HDF5 file; choose another --out")
+    with h5py.File(path) as file:
+        if "model" not in file.attrs:
+            raise OutputError(f"{path}: was not written by this command; choose another --out")
+        for key, value in run.items():
+            if file.attrs.get(key) != value:
+                raise OutputError(
+                    f"{path}: holds another run ({key} {file.attrs.get(key)!r}, not {value!r}); choose another --out"
+                )
+        return int(file.attrs["done"]) == total
+
+
+def _check_room(model: Model, split: Split, path: Path, precision: str) -> None:
+    """Refuses what would only fail half-way."""
+    height, width = model.input_size
+    needed = 2 * len(split) * height * width * np.dtype(precision).itemsize  # the parts, and the file made of them
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise OutputError(f"{path}: is a directory; name a file")
-        if path.exists() and not h5py.is_hdf5(path):
-            raise OutputError(f"{path}: is no HDF5 file; choose another --out")
-        free = shutil.disk_usage(path.parent).free + (path.stat().st_size if path.exists() else 0)
+        free = shutil.disk_usage(path.parent).free
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     if free < needed:
         raise OutputError(f"{path}: wants up to {needed / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are free there")
 
 
-def _check_run(file: h5py.File, run: dict[str, str], path: Path) -> None:
-    for key, value in run.items():
-        if file.attrs.get(key, value) != value:
-            raise OutputError(
-                f"{path}: holds another run ({key} {file.attrs[key]!r}, not {value!r}); choose another --out"
-            )
-    if len(file) and "model" not in file.attrs:
-        raise OutputError(f"{path}: was not written by this command; choose another --out")
+def _assemble(parts: Parts, path: Path, run: dict[str, str]) -> None:
+    """Makes the file of all parts, in order, and puts it in its place in one step."""
+    partial = path.with_name(path.name + ".part")
+    try:
+        with h5py.File(partial, "w") as file:
+            for start in parts.starts:
+                for name, values in parts.read(start).items():
+                    _append(file, name, values, parts)
+            file.attrs.update({**run, "done": parts.total})
+    except RuntimeError as error:  # what h5py makes of a full disk
+        raise OutputError(f"{path}: cannot be written ({error})") from error
+    os.replace(partial, path)
 
 
-def _append(file: h5py.File, model: Model, split: Split, rows: np.ndarray, composite: Composite) -> None:
-    views = [model.view(split.images[row]) for row in rows]
-    target_layer = model.description.output.target_layer
-    relevance = propagate(
-        model.network,
-        model.preprocess(views),
-        composite=composite,
-        bounds=model.bounds,
-        target_layer=target_layer,
-    )
-    (input_name,) = model.network.inputs
-    ids = np.array([split.ids[row] for row in rows], dtype=h5py.string_dtype())
-    _extend(file, "id", ids, rows)
-    _extend(file, "label", split.labels[rows], rows)
-    _extend(file, "prediction", relevance.targets, rows)
-    _extend(file, "score", relevance.scores, rows)
-    _extend(file, "heatmap", relevance[input_name].sum(axis=1), rows)
-    for entry in relevance.ledger:
-        if entry.layer in relevance:
-            _extend(file, f"channel_relevance/{entry.layer}", relevance.channels(entry.layer), rows)
-
-
-def _extend(file: h5py.File, name: str, values: np.ndarray, rows: np.ndarray) -> None:
-    """Writes `values` at `rows`, making or growing the data set."""
+def _append(file: h5py.File, name: str, values: NDArray[Any], parts: Parts) -> None:
     if name not in file:
-        shape = (None, *values.shape[1:])
-        chunks = (BATCH, *values.shape[1:])
-        file.create_dataset(
-            name, (0, *values.shape[1:]), values.dtype, maxshape=shape, chunks=chunks, compression="lzf"
-        )
-    file[name].resize(int(rows[-1]) + 1, axis=0)
-    file[name][rows[0] :] = values
+        chunks = (min(parts.size, parts.total), *values.shape[1:])
+        kind = h5py.string_dtype() if values.dtype.kind == "U" else values.dtype
+        shape = (0, *values.shape[1:])
+        file.create_dataset(name, shape, kind, maxshape=(None, *shape[1:]), chunks=chunks, compression="lzf")
+    data = file[name]
+    start = len(data)
+    data.resize(start + len(values), axis=0)
+    data[start:] = values.astype(object) if values.dtype.kind == "U" else values

@@ -1,9 +1,10 @@
 """The one room that imports Caffe: reads, checks and rewrites prototxt, runs networks forward and backward."""
 
+from rationale.network.device import on_threads
 from rationale.network.graph import Graph, Node
 from rationale.network.network import Network
 from rationale.network.prototxt import input_shapes
 from rationale.network.pycaffe import be_verbose
 from rationale.network.solver import Solver
 
-__all__ = ["Graph", "Network", "Node", "Solver", "be_verbose", "input_shapes"]
+__all__ = ["Graph", "Network", "Node", "Solver", "be_verbose", "input_shapes", "on_threads"]

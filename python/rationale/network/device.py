@@ -1,5 +1,10 @@
 """Chooses the processor that Caffe runs on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from threadpoolctl import threadpool_limits
+
 from rationale.errors import DeviceError
 from rationale.network.pycaffe import pycaffe
 
@@ -26,3 +31,11 @@ def select(gpu: int | None) -> None:
         caffe.set_mode_gpu()
     except RuntimeError as error:
         raise DeviceError(f"GPU {gpu} cannot be used: {error}") from error
+
+
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """Lets Caffe's layers and BLAS use so many threads inside the block; sums then come out the same bit for bit."""
+    pycaffe()  # its libraries must be loaded to be limited
+    with threadpool_limits(count):
+        yield

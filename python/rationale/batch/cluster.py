@@ -1,0 +1,73 @@
+"""Hands parts to worker processes by Dask: a local cluster, or a scheduler that is there. `rationale[cluster]`."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rationale.errors import OptionError, OutputError
+
+_AHEAD = 2  # parts under way for each worker: more would only fill memory
+
+
+@contextmanager
+def client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
+    """A Dask client of a local cluster with so many worker processes, or of the scheduler at an address.
+
+    Raises:
+        OptionError: Dask is not installed, or nothing answers there.
+    """
+    try:
+        import dask
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise OptionError("workers want Dask: pip install 'rationale[cluster]'") from error
+    if scheduler is not None:
+        try:
+            connected = Client(scheduler, timeout=10)
+        except (OSError, ValueError) as error:
+            raise OptionError(f"no Dask scheduler answers at {scheduler!r} ({error})") from error
+        with connected:
+            yield connected
+        return
+    with (
+        dask.config.set({"logging.distributed": "error"}),
+        LocalCluster(
+            n_workers=workers or 1, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        ) as local,
+        Client(local) as connected,
+    ):
+        yield connected
+
+
+def compute(
+    connected: Any, work: Callable[..., Any], tasks: Sequence[tuple[int, tuple[Any, ...]]]
+) -> Iterator[tuple[int, Any]]:
+    """Number and result of each task, as they come; what a dead worker had is done by another.
+
+    Raises:
+        OutputError: a task killed several workers, or there are no workers.
+    """
+    from distributed import KilledWorker, as_completed
+
+    waiting = iter(tasks)
+    known = max(1, len(connected.scheduler_info()["workers"]))
+    numbers: dict[Any, int] = {}
+    running = as_completed()
+
+    def submit() -> None:
+        task = next(waiting, None)
+        if task is not None:
+            future = connected.submit(work, *task[1], pure=False)
+            numbers[future.key] = task[0]
+            running.add(future)
+
+    for _ in range(_AHEAD * known):
+        submit()
+    for future in running:
+        try:
+            result = future.result()
+        except KilledWorker as error:
+            raise OutputError(f"several workers died over the same pictures: {error}") from error
+        yield numbers.pop(future.key), result
+        future.release()
+        submit()

@@ -1,0 +1,82 @@
+"""Writes a split as HDF5 files that Caffe's own HDF5Data layer reads, for those who train with Caffe's own tools.
+
+In the directory: `<split>-0000.h5`, … with `data` (N, C, H, W) float32, preprocessed as the model wants it, and `label`
+(N,) float32; `<split>.txt`, which lists them and is the layer's `source`; `SHA256SUMS`, written last. What is there and
+has its digest is not written again.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from rationale.datasets import Split
+from rationale.errors import OutputError
+from rationale.fetching.digest import file_digest
+from rationale.model import Model
+
+SHARD = 256 * 2**20  # bytes of a file, about
+
+
+def write_database(
+    model: Model, split: Split, folder: Path, report: Callable[[int, int], None] = lambda done, total: None
+) -> Path:
+    """Writes the split and returns the path of the list that HDF5Data wants.
+
+    Args:
+        model: says how pictures are preprocessed.
+        split: what is written.
+        folder: made if need be.
+        report: called with the pictures done and their number.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    height, width = model.input_size
+    channels = 1 if model.description.input.colour == "grey" else 3
+    size = max(1, SHARD // (channels * height * width * 4))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        digests = _read_digests(folder)
+        for number, start in enumerate(range(0, len(split), size)):
+            rows = range(start, min(start + size, len(split)))
+            path = folder / f"{split.name}-{number:04}.h5"
+            if not path.exists() or digests.get(path.name) != file_digest(path):
+                _write_shard(model, split, rows, path)
+                digests[path.name] = file_digest(path)
+                _write_digests(folder, digests)
+            report(rows[-1] + 1, len(split))
+        listed = [folder.resolve() / f"{split.name}-{number:04}.h5" for number in range(-(-len(split) // size))]
+        source = folder / f"{split.name}.txt"
+        source.write_text("".join(f"{path}\n" for path in listed), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    return source
+
+
+def _write_shard(model: Model, split: Split, rows: range, path: Path) -> None:
+    partial = path.with_suffix(".part")
+    with h5py.File(partial, "w", track_order=True) as file:
+        (height, width), channels = model.input_size, 1 if model.description.input.colour == "grey" else 3
+        data = file.create_dataset("data", (len(rows), channels, height, width), np.float32)
+        for place, row in enumerate(rows):
+            data[place] = model.preprocess([model.view(split.images[row])])[0]
+        file["label"] = split.labels[rows.start : rows.stop].astype(np.float32)
+    os.replace(partial, path)
+
+
+def _read_digests(folder: Path) -> dict[str, str]:
+    path = folder / "SHA256SUMS"
+    if not path.exists():
+        return {}
+    pairs = (line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines())
+    return {name: digest for digest, name in pairs}
+
+
+def _write_digests(folder: Path, digests: dict[str, str]) -> None:
+    """As sha256sum writes them, in one step."""
+    partial = folder / "SHA256SUMS.part"
+    partial.write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())), encoding="utf-8")
+    os.replace(partial, folder / "SHA256SUMS")

@@ -1,0 +1,60 @@
+"""Explains some pictures of a split into plain arrays: the work of one part, here or in another process."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rationale.datasets import Split, load_dataset
+from rationale.lrp import Composite, propagate
+from rationale.model import Model
+from rationale.network import on_threads
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def explained(model: Model, split: Split, rows: Sequence[int], composite: Composite, precision: str) -> Arrays:
+    """Everything that is kept of these pictures, by its name in the file; see `batch.heatmaps`."""
+    views = [model.view(split.images[row]) for row in rows]
+    relevance = propagate(
+        model.network,
+        model.preprocess(views),
+        composite=composite,
+        bounds=model.bounds,
+        target_layer=model.description.output.target_layer,
+    )
+    (input_name,) = model.network.inputs
+    found: Arrays = {
+        "id": np.array([split.ids[row] for row in rows]),
+        "label": np.array([split.labels[row] for row in rows], np.int64),
+        "prediction": relevance.targets,
+        "score": relevance.scores,
+        "heatmap": relevance[input_name].sum(axis=1).astype(precision),
+    }
+    for entry in relevance.ledger:
+        if entry.layer in relevance:
+            found[f"channel_relevance/{entry.layer}"] = relevance.channels(entry.layer)
+    return found
+
+
+def explained_elsewhere(
+    model: str,
+    dataset: str,
+    split: str,
+    rows: Sequence[int],
+    composite: str | None,
+    precision: str,
+    threads: int,
+    gpu: int | None,
+) -> Arrays:
+    """The same by names, for a worker process, which loads model and data set once."""
+    loaded, pictures = _loaded(model, dataset, split, gpu)
+    with on_threads(threads):
+        return explained(loaded, pictures, rows, loaded.composite(composite), precision)
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(model: str, dataset: str, split: str, gpu: int | None) -> tuple[Model, Split]:
+    return Model.load(model, gpu=gpu), load_dataset(dataset).split(split)

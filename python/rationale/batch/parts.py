@@ -1,0 +1,97 @@
+"""The parts of a long run: small files that are whole or not there, so that a kill at any moment loses one at most."""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rationale.errors import OutputError
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A directory with one file for every `size` of `total` pictures."""
+
+    folder: Path
+    total: int
+    size: int
+
+    @property
+    def starts(self) -> range:
+        """First picture of each part."""
+        return range(0, self.total, self.size)
+
+    def rows(self, start: int) -> range:
+        """Pictures of the part that begins there."""
+        return range(start, min(start + self.size, self.total))
+
+    def missing(self) -> list[int]:
+        """Parts that are not there yet, by their first picture."""
+        return [start for start in self.starts if not self._path(start).exists()]
+
+    def write(self, start: int, arrays: Arrays) -> None:
+        """Keeps a part, in one step."""
+        partial = self._path(start).with_suffix(".part")
+        with open(partial, "wb") as file:
+            renamed: dict[str, Any] = {name.replace("/", "|"): array for name, array in arrays.items()}
+            np.savez(file, **renamed)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, self._path(start))
+
+    def read(self, start: int) -> dict[str, NDArray[Any]]:
+        """A part that is there."""
+        with np.load(self._path(start)) as arrays:
+            return {name.replace("|", "/"): arrays[name] for name in arrays.files}
+
+    def remove(self) -> None:
+        """Removes all of them."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, start: int) -> Path:
+        return self.folder / f"{start:08}.npz"
+
+
+@contextmanager
+def opened(folder: Path, total: int, size: int, run: Mapping[str, str]) -> Iterator[Parts]:
+    """The parts in a directory, which must be of the same run, held against other processes.
+
+    Raises:
+        OutputError: they are of another run, another process is writing them, or the directory cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / "lock", "w")  # noqa: SIM115
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(f"{folder}: another process is writing it") from error
+        _check_run(folder / "run.json", {**run, "part": str(size)})
+        yield Parts(folder, total, size)
+
+
+def _check_run(path: Path, run: Mapping[str, str]) -> None:
+    if not path.exists():
+        partial = path.with_suffix(".part")
+        partial.write_text(json.dumps(run), encoding="utf-8")
+        os.replace(partial, path)
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    for key, value in run.items():
+        if kept.get(key) != value:
+            raise OutputError(
+                f"{path.parent}: holds parts of another run ({key} {kept.get(key)!r}, not {value!r}); "
+                "remove it, or choose another --out"
+            )

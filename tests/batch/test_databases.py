@@ -1,0 +1,58 @@
+"""Caffe's own data layer must read what we write, and what is there must not be written again."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rationale.batch import databases
+from rationale.batch.databases import write_database
+from rationale.datasets import Split, load_dataset
+from rationale.errors import OutputError
+from rationale.model import Model
+from rationale.network.pycaffe import pycaffe
+
+
+@pytest.fixture
+def split(monkeypatch: pytest.MonkeyPatch) -> Split:
+    monkeypatch.setattr(databases, "SHARD", 8 * 784 * 4)
+    test = load_dataset("mnist").split("test")
+    return replace(test, ids=test.ids[:20], images=test.images[:20], labels=test.labels[:20])
+
+
+def test_caffe_reads_every_picture_in_order(mnist_model: Model, split: Split, tmp_path: Path) -> None:
+    source = write_database(mnist_model, split, tmp_path / "db")
+    network = tmp_path / "read.prototxt"
+    network.write_text(
+        'layer { name: "data" type: "HDF5Data" top: "data" top: "label" '
+        f'hdf5_data_param {{ source: "{source}" batch_size: 20 }} }}'
+    )
+    net = pycaffe().Net(str(network), pycaffe().TRAIN)
+    net.forward()
+    np.testing.assert_array_equal(net.blobs["data"].data, mnist_model.preprocess(list(split.images)))
+    np.testing.assert_array_equal(net.blobs["label"].data, split.labels)
+
+
+def test_files_are_checksummed_and_only_damaged_ones_written_again(
+    mnist_model: Model, split: Split, tmp_path: Path
+) -> None:
+    write_database(mnist_model, split, tmp_path)
+    files = sorted(tmp_path.glob("*.h5"))
+    assert len(files) == 3
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tmp_path, check=True)
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+    damaged = bytearray(before[files[1]][1])
+    damaged[-5] ^= 1
+    files[1].write_bytes(damaged)
+    files[2].unlink()
+    write_database(mnist_model, split, tmp_path)
+    assert files[0].stat().st_mtime_ns == before[files[0]][0]
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tmp_path, check=True)
+
+
+def test_a_place_that_cannot_be_written_is_named(mnist_model: Model, split: Split, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file: cannot be written"):
+        write_database(mnist_model, split, tmp_path / "file")
