@@ -295,9 +295,7 @@ def data_list() -> None:
 @data.command("fetch")
 def data_fetch(
     name: Annotated[str, typer.Argument(help="Name of a file set.")],
-    check: Annotated[
-        bool, typer.Option("--check", help="Read every file that is there; mend what is damaged.")
-    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Read every file; mend what is damaged.")] = False,
 ) -> None:
     """Fetch a file set into the cache, verified; goes on where it stopped."""
     from rationale.fetching import fetched, repair

@@ -48,6 +48,7 @@ class Solver:
             raise NetworkError(f"{prototxt}: names no `net`")
         running.net = str(Path(prototxt).resolve().parent / parameter.net)
         running.solver_mode = messages().SolverParameter.SolverMode.Value("CPU" if gpu is None else "GPU")
+        running.test_interval = 0  # the accuracy is measured by hand, too
         running.snapshot = 0  # taken by hand, see `snapshot`
         running.snapshot_prefix = str(folder.resolve() / "snapshot")
         running.display = 0

@@ -19,7 +19,7 @@ from rationale.model import Model
 from rationale.network import Network, Solver
 from rationale.training.augment import augment, augmented_photographs
 
-CHECK_EVERY = 1000  # updates between accuracies on the validation split
+CHECK_EVERY = 1000  # updates between accuracies on the validation split, where the solver names no test_interval
 
 
 @dataclass
@@ -101,6 +101,7 @@ def _loop(
     """Updates until `last`, with losses, accuracies and snapshots on the way."""
     seed = int(solver.parameter.random_seed) if solver.parameter.random_seed >= 0 else 0
     every = solver.parameter.snapshot or last
+    check = solver.parameter.test_interval or CHECK_EVERY
     losses: list[float] = []
     started = time.monotonic() - progress.seconds
     try:
@@ -109,10 +110,10 @@ def _loop(
             losses.append(solver.step(training_batch(model, train, solver, seed)))
             now = progress.iteration = solver.iteration
             progress.seconds = time.monotonic() - started
-            if now % min(100, every) == 0 or now == last:
+            if now % min(100, check) == 0 or now == last:
                 progress.loss.append((now, float(np.mean(losses))))
                 losses.clear()
-            if now % min(CHECK_EVERY, every) == 0 or now == last:
+            if now % check == 0 or now == last:
                 progress.accuracy.append((now, classify(model, checked, val).accuracy()))
             if now % every == 0 or now == last:
                 _save(solver, progress, folder)
