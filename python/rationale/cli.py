@@ -384,10 +384,40 @@ def doctor() -> None:
 
 @app.command()
 def reproduce(
-    experiment: Annotated[str, typer.Argument(help="mnist")],
+    experiments: Annotated[list[str] | None, typer.Argument(help="mnist, flight, cub; all of them if none.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="From the shipped weights; nothing is trained.")] = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="Snapshots and heatmaps.")] = Path("out") / "reproduce",
 ) -> None:
     """Train, measure, and write docs/results.md."""
-    from rationale.reproduce import run_experiment
+    from rationale.reproduce import EXPERIMENTS, run_experiment
 
-    print(f"wrote {run_experiment(experiment, out)}")
+    for experiment in experiments or EXPERIMENTS:
+        print(f"wrote {run_experiment(experiment, out, quick=quick)}")
+
+
+@evaluate.command("classifier")
+def evaluate_classifier_command(
+    model: ModelOption = "mnist",
+    split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Figures and charts.")] = None,
+    gpu: GpuOption = None,
+) -> None:
+    """Measure accuracy, confusion and calibration of a classifier."""
+    import json
+
+    from rationale.evaluation.classification import classify
+    from rationale.render.terminal import progress_bar
+    from rationale.reproduce.photographs import classifier_figures, draw_classifier
+
+    loaded, pictures = _model_and_split(model, split, gpu)
+    folder = out or Path("out") / "evaluate" / loaded.name
+    with progress_bar("classifying") as advance:
+        found = classify(loaded, loaded.network, pictures, lambda done, total: advance(done, total, ""))
+    figures = classifier_figures(loaded, found)
+    mean, low, high = figures["accuracy"]
+    print(f"accuracy {mean:.2%} ({low:.2%} to {high:.2%}), balanced {figures['balanced_accuracy']:.2%}")
+    print(f"calibration error {figures['calibration_error']:.3f}, {figures['pictures']} pictures")
+    written = draw_classifier(loaded, found, folder)
+    (folder / "classifier.json").write_text(json.dumps(figures, ensure_ascii=False, indent=1), encoding="utf-8")
+    for path in (*written, folder / "classifier.json"):
+        print(f"wrote {path}")

@@ -180,3 +180,67 @@ def _figure(
             raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
         finally:
             pyplot.close(figure)
+
+
+def matrix_chart(path: Path, title: str, counts: Any, names: Sequence[str], *, note: str = "") -> Path:
+    """A confusion matrix: shares of each row in shades, counts as numbers.
+
+    Args:
+        path: the PNG.
+        title: over it.
+        counts: int (classes, classes), true classes in rows.
+        names: of the classes.
+        note: under it.
+    """
+    side = max(2.6, 0.36 * len(names))
+    with _figure(path, title, 1, side + 0.9, side + 1.8, note) as axes:
+        (axis,) = axes
+        shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for row, line in enumerate(counts):
+            for column, count in enumerate(line):
+                if count:
+                    colour = "white" if shares[row, column] > 0.6 else INK
+                    axis.text(column, row, f"{count}", ha="center", va="center", color=colour, fontsize=8)
+        axis.set_xticks(range(len(names)), names, rotation=90 if len(names) > 4 else 0)
+        axis.set_yticks(range(len(names)), names)
+        axis.set_xlabel("predicted")
+        axis.set_ylabel("true")
+        axis.tick_params(length=0)
+    return path
+
+
+def reliability_chart(
+    path: Path, title: str, confidence: Sequence[float], right: Sequence[float], counts: Sequence[int], note: str = ""
+) -> Path:
+    """How often the classifier is right against how sure it was, by bins; the diagonal is perfect.
+
+    Args:
+        path: the PNG.
+        title: over it.
+        confidence, right, counts: of each bin: mean confidence, share right, pictures; NaN where a bin is empty.
+        note: under it.
+    """
+    with _figure(path, title, 1, 3.4, 4.6, note) as axes:
+        (axis,) = axes
+        axis.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
+        filled = [place for place, count in enumerate(counts) if count]
+        axis.plot([confidence[p] for p in filled], [right[p] for p in filled], "-", color=SERIES[1], linewidth=1.5)
+        for place in filled:
+            size = 20 + 300 * counts[place] / sum(counts)
+            axis.scatter(confidence[place], right[place], s=size, color=SERIES[1], alpha=0.85, zorder=3)
+            axis.annotate(
+                f"{counts[place]}",
+                (confidence[place], right[place]),
+                textcoords="offset points",
+                xytext=(0, -14),
+                ha="center",
+                fontsize=8,
+                color=QUIET,
+            )
+        axis.set_xlim(-0.02, 1.04)
+        axis.set_ylim(-0.02, 1.04)
+        axis.set_xlabel("confidence")
+        axis.set_ylabel("share right")
+        axis.grid()
+    return path

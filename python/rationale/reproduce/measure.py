@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -35,12 +36,18 @@ def in_checkout() -> bool:
     return (shared_directory("data").parent / "docs").is_dir()
 
 
-def keep(name: str, figures: dict[str, Any]) -> None:
-    """Writes figures, with when and where they were measured, to docs/measurements."""
+def keep(name: str, figures: dict[str, Any], keeping: Sequence[str] | None = ()) -> None:
+    """Writes figures, with when and where they were measured, to docs/measurements.
+
+    What is there already is replaced, but for the entries named in `keeping` (all where None) that `figures` lacks.
+    """
     folder = measurements_directory()
     folder.mkdir(exist_ok=True)
-    text = json.dumps({**figures, "where": machine()}, ensure_ascii=False, indent=1)
-    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    path = folder / f"{name}.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kept = {key: value for key, value in before.items() if keeping is None or key in keeping}
+    text = json.dumps({**kept, **figures, "where": machine()}, ensure_ascii=False, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def machine() -> dict[str, str]:

@@ -7,18 +7,31 @@ from pathlib import Path
 from rationale.datasets import load_dataset
 from rationale.datasets.export import export_pictures
 from rationale.evaluation.classification import classify
+from rationale.evaluation.heatmaps import settings_for
 from rationale.lrp import COMPOSITES, propagate
 from rationale.model import Model
 from rationale.network import Network
+from rationale.reproduce.heatmaps import evaluate_heatmaps, publish
 from rationale.reproduce.measure import command, keep, measurements_directory, memory_while_running, seconds_to_run
 from rationale.training import train_classifier
 from rationale.training.display import training_display
 
 
-def reproduce_mnist(folder: Path) -> None:
-    """Trains (or goes on training) in `folder`; writes the figures to docs/measurements."""
+def reproduce_mnist(folder: Path, *, quick: bool = False) -> None:
+    """Trains (or goes on training) in `folder`; writes the figures to docs/measurements.
+
+    With `quick` nothing is trained, and heatmaps are not compared with other methods.
+    """
     measurements_directory()  # before an hour's work: is there where to write?
     model = Model.load("mnist")
+    if not quick:
+        _train(model, folder)
+        publish(evaluate_heatmaps(model, folder / "heatmaps", settings_for(model)), folder / "heatmaps")
+    keep("mnist-conservation", _conservation(model))
+    keep("mnist-speed", _speed())
+
+
+def _train(model: Model, folder: Path) -> None:
     with training_display(model.description.title, folder) as report:
         weights = train_classifier(model, folder, report)
     trained = Network.load(model.description.files.classifier, weights)
@@ -34,8 +47,6 @@ def reproduce_mnist(folder: Path) -> None:
             "validation_accuracy": progress["accuracy"][-1][1],
         },
     )
-    keep("mnist-conservation", _conservation(model))
-    keep("mnist-speed", _speed())
 
 
 def _test_figures(model: Model, network: Network) -> dict[str, float]:

@@ -15,7 +15,10 @@ Written by `make reproduce` and `make fresh` from the figures in `docs/measureme
 
 def write_results() -> Path:
     """Writes docs/results.md and returns its path."""
-    sections = [_HEAD, _classifier(), _conservation(), _speed(), *_heatmaps(), _fresh()]
+    sections = [_HEAD, _classifier(), _conservation(), _speed()]
+    for name in ("flight", "cub"):
+        sections += [_photographs(name), _regions(name)]
+    sections += [*_heatmaps(), _fresh()]
     path = measurements_directory().parent / "results.md"
     path.write_text("\n".join(sections), encoding="utf-8")
     return path
@@ -90,6 +93,58 @@ def _speed() -> str:
         ("its memory after a third / two thirds / all of that time", f"{memory} MiB", "flat"),
     ]
     return _section("MNIST: speed", figures, rows)
+
+
+def _photographs(name: str) -> str:
+    """A classifier of photographs: accuracy, seeds, classes, calibration."""
+    figures = _read(f"{name}-classifier")
+    if figures is None:
+        return _section(f"{name}: the classifier", None, [])
+    mean, low, high = figures["accuracy"]
+    rows = [
+        ("test photographs", "accuracy", "balanced accuracy", "calibration error"),
+        (
+            f"weights in `weights/{name}`, {figures['pictures']}",
+            f"**{mean:.2%}** ({low:.2%}–{high:.2%})",
+            f"**{figures['balanced_accuracy']:.2%}**",
+            f"{figures['calibration_error']:.3f}",
+        ),
+    ]
+    seeds = figures.get("seeds", [])
+    for each in seeds:
+        what = f"seed {each['seed']}" + (", identical to the shipped ones" if each["is_shipped"] else "")
+        accuracies = (f"{each['accuracy']:.2%}", f"{each['balanced_accuracy']:.2%}")
+        rows.append((what, *accuracies, f"{each['calibration_error']:.3f}"))
+    found = [each["accuracy"] for each in seeds]
+    spread = f"Spread over {len(seeds)} seeds: {min(found):.2%} to {max(found):.2%}. " if found else ""
+    worst = sorted(figures["by_class"].items(), key=lambda item: item[1])[:5]
+    classes = ", ".join(f"{label} {share:.1%}" for label, share in worst)
+    remark = (
+        f"{spread}Lowest by class: {classes}.\n\n![Confusion matrix](images/{name}-confusion.png)\n\n"
+        f"![Calibration](images/{name}-calibration.png)"
+    )
+    return _section(f"{figures['title']}: the classifier", figures, rows, remark)
+
+
+def _regions(name: str) -> str:
+    """Where relevance lies, by region, for each set of weights."""
+    figures = _read(f"{name}-regions")
+    title = f"{name}: does the classifier look at the thing?"
+    if figures is None:
+        return _section(title, None, [])
+    rows: list[tuple[str, ...]] = [("weights", "region", "photographs", "share of relevance", "of area", "density")]
+    for weights, regions in figures.items():
+        if weights == "where":
+            continue
+        for region, values in regions.items():
+            relevance, density = _interval(values["relevance"]), _interval(values["density"])
+            rows.append((weights, region, f"{values['pictures']}", relevance, f"{values['area']:.3f}", density))
+    remark = (
+        "Positive relevance for the predicted class on test photographs; density is the share of relevance over that "
+        "of the area, 1 is chance. Border: plain white or black areas at the edge, where Caltech turned photographs. "
+        "Background: neither object nor border. Regions of parts are small cells or discs around them."
+    )
+    return _section(title, figures, rows, remark)
 
 
 def _heatmaps() -> list[str]:

@@ -1,0 +1,128 @@
+"""The experiments with photographs, flight and CUB: the classifiers, where they look, and how good the heatmaps are."""
+
+from collections.abc import Sequence
+from dataclasses import astuple, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rationale.datasets import Split, load_dataset
+from rationale.evaluation.classification import Classification, classify
+from rationale.evaluation.estimate import estimate
+from rationale.evaluation.heatmaps import settings_for
+from rationale.evaluation.regions import Share, measure_regions
+from rationale.model import Model
+from rationale.network import Network
+from rationale.render.charts import matrix_chart, reliability_chart
+from rationale.render.terminal import progress_bar
+from rationale.reproduce.heatmaps import evaluate_heatmaps, publish
+from rationale.reproduce.measure import keep, measurements_directory
+from rationale.training import train_classifier
+from rationale.training.display import training_display
+
+SEEDS = (1, 2, 3)
+
+Figures = dict[str, Any]
+
+
+def reproduce_photographs(name: str, folder: Path, *, quick: bool = False) -> None:
+    """Repeats a model's experiment; figures go to docs/measurements, charts to docs/images.
+
+    Args:
+        name: "flight" or "cub".
+        folder: for snapshots and measurements; what is there is not done again.
+        quick: from the shipped weights only; nothing is trained, and heatmaps are not compared with other methods.
+    """
+    images = measurements_directory().parent / "images"
+    model = Model.load(name)
+    test = load_dataset(str(model.description.dataset)).split("test")
+    shipped = _classified(model, model.network, test, "shipped weights")
+    figures = classifier_figures(model, shipped)
+    if not quick:
+        figures["seeds"] = [_seed_figures(model, test, folder, seed) for seed in SEEDS]
+        keep(f"{name}-classifier", figures)
+    else:
+        keep(f"{name}-classifier", figures, keeping=("seeds",))
+    draw_classifier(model, shipped, images)
+    variants = {"shipped": model.network}
+    if not quick and model.description.training.border:
+        variants["trained without other borders"] = _without_borders(model, folder)
+    keep(f"{name}-regions", {text: _regions(model, network, test) for text, network in variants.items()}, keeping=None)
+    if not quick:
+        publish(evaluate_heatmaps(model, folder / "heatmaps", settings_for(model)), folder / "heatmaps")
+
+
+def classifier_figures(model: Model, found: Classification) -> Figures:
+    """Accuracy with its interval, balanced accuracy, calibration error, accuracy by class, and confusion."""
+    right = found.predictions == found.labels
+    return {
+        "title": model.description.title,
+        "pictures": len(found.labels),
+        "accuracy": list(astuple(estimate(right))[:3]),
+        "balanced_accuracy": found.balanced_accuracy(),
+        "calibration_error": found.calibration_error(),
+        "by_class": dict(zip(model.labels, found.accuracy_by_class().tolist(), strict=True)),
+        "confusion": found.confusion().tolist(),
+    }
+
+
+def draw_classifier(model: Model, found: Classification, folder: Path) -> list[Path]:
+    """Confusion matrix and reliability diagram as PNG; returns their paths."""
+    note = f"{len(found.labels)} test pictures"
+    title = model.description.title
+    confidence, right, counts = (each.tolist() for each in found.reliability())
+    error = f"expected calibration error {found.calibration_error():.3f}, {note}"
+    return [
+        matrix_chart(folder / f"{model.name}-confusion.png", title, found.confusion(), model.labels, note=note),
+        reliability_chart(folder / f"{model.name}-calibration.png", title, confidence, right, counts, note=error),
+    ]
+
+
+def _classified(model: Model, network: Network, split: Split, what: str) -> Classification:
+    with progress_bar(f"classifying, {what}") as advance:
+        return classify(model, network, split, lambda done, total: advance(done, total, ""))
+
+
+def _seed_figures(model: Model, test: Split, folder: Path, seed: int) -> Figures:
+    place = folder / f"seed-{seed}"
+    with training_display(f"{model.name}, seed {seed}", place) as report:
+        weights = train_classifier(model, place, report, seed=seed)
+    network = Network.load(model.description.files.classifier, weights)
+    found = _classified(model, network, test, f"seed {seed}")
+    return {
+        "seed": seed,
+        "accuracy": found.accuracy(),
+        "balanced_accuracy": found.balanced_accuracy(),
+        "calibration_error": found.calibration_error(),
+        "is_shipped": weights.read_bytes() == model.description.files.weights.read_bytes(),
+    }
+
+
+def _without_borders(model: Model, folder: Path) -> Network:
+    """The classifier trained on photographs as they are, borders included: what the shortcut costs."""
+    how = replace(model.description.training, border=0.0, rotate=0.0, zoom=0.0, shift=0.0)
+    plain = Model(model.name, model.directory, replace(model.description, training=how), model.gpu)
+    with training_display(f"{model.name}, borders as they are", folder / "plain") as report:
+        weights = train_classifier(plain, folder / "plain", report)
+    return Network.load(model.description.files.classifier, weights)
+
+
+def _regions(model: Model, network: Network, test: Split) -> Figures:
+    """Mean share of positive relevance, of area, and density of each region, with intervals, over the test pictures."""
+    with progress_bar("where relevance lies") as advance:
+        found = measure_regions(model, test, network=network, report=lambda done, total: advance(done, total, ""))
+    return {name: _region([shares[name] for shares in found if name in shares]) for name in _names(found)}
+
+
+def _names(found: Sequence[dict[str, Share]]) -> list[str]:
+    return list(dict.fromkeys(name for shares in found for name in shares))
+
+
+def _region(shares: Sequence[Share]) -> Figures:
+    return {
+        "pictures": len(shares),
+        "relevance": [round(each, 4) for each in astuple(estimate([share.relevance for share in shares]))[:3]],
+        "area": round(float(np.mean([share.area for share in shares])), 4),
+        "density": [round(each, 4) for each in astuple(estimate([share.density for share in shares]))[:3]],
+    }
