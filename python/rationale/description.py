@@ -66,6 +66,7 @@ class Training:
     shift: float = 0.0
     flip: bool = False
     balance: bool = False  # every class is seen equally often
+    with_val: bool = False  # the validation split is learnt from too, once choices are made; no accuracy is measured
     colour: float = 0.0
     border: float = 0.0
 
@@ -141,8 +142,9 @@ def _checked(description: Description, path: Path) -> Description:
         "the amounts in [training] are numbers": _numbers(
             (training.rotate, training.zoom, training.shift, training.colour, training.border)
         ),
-        "photographs, flip and balance in [training] are true or false": all(
-            isinstance(each, bool) for each in (training.photographs, training.flip, training.balance)
+        "photographs, flip, balance and with_val in [training] are true or false": all(
+            isinstance(each, bool)
+            for each in (training.photographs, training.flip, training.balance, training.with_val)
         ),
         "training.photographs wants a colour of rgb or bgr": not training.photographs or how.colour != "grey",
     }

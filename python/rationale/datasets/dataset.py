@@ -58,6 +58,20 @@ class Split:
         return len(self.ids)
 
 
+def joined(one: Split, other: Split) -> Split:
+    """Both splits, one after the other, with pictures and labels only."""
+
+    def picture(row: int) -> Pixels:
+        return one.images[row] if row < len(one) else other.images[row - len(one)]
+
+    return Split(
+        f"{one.name}+{other.name}",
+        [*one.ids, *other.ids],
+        OnDemand(range(len(one) + len(other)), picture),
+        np.concatenate([one.labels, other.labels]),
+    )
+
+
 class Dataset(Protocol):
     """A data set with fixed splits."""
 

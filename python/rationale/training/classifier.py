@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rationale.datasets import Dataset, Split, load_dataset
+from rationale.datasets import Dataset, Split, joined, load_dataset
 from rationale.errors import ModelError, OutputError
 from rationale.evaluation.classification import classify
 from rationale.fetching import local_file
@@ -67,15 +67,17 @@ def train_classifier(
         raise ModelError(f"model {model.name!r}: training wants files.solver and dataset in its model.toml")
     pictures = dataset or load_dataset(str(model.description.dataset))
     train, val = pictures.split("train"), pictures.split("val")
+    how = model.description.training
+    if how.with_val:
+        train = joined(train, val)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
     solver = Solver.load(files.solver, folder, seed=seed, gpu=model.gpu)
     progress = _resume(solver, folder)
-    start = model.description.training.start
-    if progress.snapshot is None and start is not None:
-        solver.begin_with(local_file(start))
+    if progress.snapshot is None and how.start is not None:
+        solver.begin_with(local_file(how.start))
     last = iterations or solver.parameter.max_iter
     if last < 1:
         raise ModelError(f"{files.solver}: max_iter must be at least 1")
@@ -113,7 +115,7 @@ def _loop(
             if now % min(100, check) == 0 or now == last:
                 progress.loss.append((now, float(np.mean(losses))))
                 losses.clear()
-            if now % check == 0 or now == last:
+            if (now % check == 0 or now == last) and not model.description.training.with_val:
                 progress.accuracy.append((now, classify(model, checked, val).accuracy()))
             if now % every == 0 or now == last:
                 _save(solver, progress, folder)

@@ -14,15 +14,15 @@ from rationale.training.classifier import Progress, Report
 def training_display(what: str, folder: Path) -> Iterator[Report]:
     """A bar with the loss and the accuracy on the validation split; yields what `train_classifier` reports to.
 
-    Each time the accuracy is measured anew, both curves are drawn to curves.png in `folder`, where matplotlib is there.
+    The curves so far are drawn to curves.png in `folder`, where matplotlib is there.
     """
     drawn = 0
 
     def report(progress: Progress, last: int) -> None:
         nonlocal drawn
         advance(progress.iteration, last, _note(progress))
-        if len(progress.accuracy) > drawn:
-            drawn = len(progress.accuracy)
+        if len(progress.loss) > drawn:
+            drawn = len(progress.loss)
             with suppress(OutputError):
                 draw_curves(what, progress, folder / "curves.png")
 
@@ -36,10 +36,9 @@ def draw_curves(what: str, progress: Progress, path: Path) -> Path:
     Raises:
         OutputError: matplotlib is missing, or the file cannot be written.
     """
-    panels = {
-        "training loss": {"loss": Line(*zip(*progress.loss, strict=True))},
-        "accuracy on the validation split": {"accuracy": Line(*zip(*progress.accuracy, strict=True))},
-    }
+    curves = {"training loss": ("loss", progress.loss)}
+    curves["accuracy on the validation split"] = ("accuracy", progress.accuracy)
+    panels = {title: {name: Line(*zip(*points, strict=True))} for title, (name, points) in curves.items() if points}
     return line_chart(path, what, panels, x_label="updates", y_label="", share_y=False)
 
 
