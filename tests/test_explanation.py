@@ -58,7 +58,7 @@ def test_saved_files_hold_the_explanation(explanation: Explanation, tmp_path: Pa
     written = explanation.save(tmp_path / "new" / "place")
     assert [path.name for path in written] == list(FILES)
     data = json.loads(written[2].read_text())
-    assert (data["label"], data["picture"], data["settings"]["composite"]) == ("7", "image 1", "epsilon-plus")
+    assert (data["label"], data["picture"], data["settings"]["composite"]) == ("7", "image 1", "epsilon-gamma-box")
     assert data["probability"] == explanation.probability
     assert len(data["channel_relevance"]["conv2"]) == 50
     assert [row["layer"] for row in data["ledger"]] == ["ip2", "ip1", "pool2", "conv2", "pool1", "conv1"]
@@ -107,7 +107,7 @@ def test_the_report_is_one_self_contained_page(explanation: Explanation, tmp_pat
     assert page.outside == []
     assert page.open == []
     assert "http" not in text.replace("http-equiv", "")
-    for part in ("epsilon-plus", "conv2", "Conservation", "stabiliser", "viewport", "@media print"):
+    for part in ("epsilon-gamma-box", "conv2", "Conservation", "stabiliser", "viewport", "@media print"):
         assert part in text
     scale = float(np.abs(explanation.heatmap).max())
     assert f"+{scale:.3g}" in text
@@ -131,6 +131,6 @@ def test_a_notebook_shows_the_explanation(explanation: Explanation) -> None:
 
 
 def test_a_score_of_zero_explains_to_nothing(mnist_model: Model) -> None:
-    blank = mnist_model.explain(np.zeros((28, 28), np.uint8))
+    blank = mnist_model.explain(np.zeros((28, 28), np.uint8), composite="epsilon")
     assert not blank.heatmap.any()
     assert "nan" not in json.dumps(blank.as_dict()).lower().replace("channel", "")

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 
 import rationale
 from rationale.errors import ModelError
-from rationale.model import Model, available_models
+from rationale.model import Model, available_models, read_labels
 from tests.conftest import ROOT
 
 
@@ -36,7 +37,7 @@ def test_a_model_loads_by_name_and_by_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nothing", "../mnist", "", "/", "mnist/model.toml", "x" * 5000, "a\0b"])
 def test_an_unknown_model_names_the_known_ones(name: str) -> None:
-    with pytest.raises(ModelError, match="known are mnist"):
+    with pytest.raises(ModelError, match="known are cub, flight, imagenet, mnist"):
         rationale.load(name)
 
 
@@ -55,7 +56,7 @@ def test_an_unknown_model_names_the_known_ones(name: str) -> None:
         ({"bounds": "bounds = [1.0]"}, "two numbers"),
         ({"weights": ""}, "lacks.*weights"),
         ({"weights": "weights = 3"}, r"paths in \[files\]"),
-        ({"labels": "labels = '0123456789'"}, "list of different strings"),
+        ({"labels": "labels = 5"}, "list of different strings"),
         ({"labels": "labels = ['a', 'a']"}, "list of different strings"),
         ({"mean": "mean = 0.0"}, "is a list of"),
         ({"scale": "scale = true"}, "other than 0"),
@@ -117,7 +118,7 @@ def test_own_rules_in_model_toml(tmp_path: Path, digits: np.ndarray) -> None:
         copied(tmp_path, bounds="bounds = [0.0, 1.0]\nlayers = { conv1 = 'flat', 'ip*' = 'epsilon(0.1)' }")
     )
     rules = {account.layer: account.rule for account in model.explain(digits[0]).ledger}
-    assert (rules["conv1"], rules["conv2"], rules["ip1"]) == ("flat", "z+", "epsilon(0.1)")
+    assert (rules["conv1"], rules["conv2"], rules["ip1"]) == ("flat", "gamma(0.25)", "epsilon(0.1)")
     assert model.explain(digits[0], composite="epsilon-gamma-box").ledger[-1].rule == "box"
 
 
@@ -128,3 +129,28 @@ def test_explaining_together_equals_explaining_alone(mnist_model: Model, digits:
         assert alone.label == explanation.label
         np.testing.assert_allclose(alone.heatmap, explanation.heatmap, atol=1e-5)
     assert mnist_model.explain_batch([]) == []
+
+
+def test_labels_may_lie_in_a_file(tmp_path: Path) -> None:
+    """One a line; what comes twice gets a number, for a class must be told by its name."""
+    (tmp_path / "labels.txt").write_text("n02012849 crane\nn00000001 tench, Tinca tinca\n\ncrane\n")
+    assert read_labels(tmp_path / "labels.txt") == ("crane", "tench, Tinca tinca", "crane (2)")
+    (tmp_path / "empty.txt").write_text("\n")
+    with pytest.raises(ModelError, match=r"empty\.txt: names no class"):
+        read_labels(tmp_path / "empty.txt")
+    with pytest.raises(ModelError, match="cannot be read"):
+        read_labels(tmp_path / "gone.txt")
+
+
+def test_imagenets_thousand_classes_come_with_the_weights() -> None:
+    model = rationale.load("imagenet")
+    assert len(set(model.labels)) == 1000
+    assert model.labels[285] == "Egyptian cat"
+    cat = model.explain(skimage.data.chelsea())
+    assert cat.label == "Egyptian cat"
+    assert cat.heatmap.shape == (227, 227)
+
+
+def test_bounds_are_what_black_and_white_become() -> None:
+    low, high = rationale.load("imagenet").bounds
+    assert (low, high) == ((-104, -117, -123), (151, 138, 132))

@@ -92,9 +92,14 @@ class Explanation:
         return [Channel(layer, int(each), float(totals[each]), float(totals[each] * share)) for each in order]
 
     def _topmost_map(self) -> str:
-        """Name of the highest convolution whose output has more than one place; else of the layer under the score."""
+        """Name of the highest convolution whose output has more than one place; else of the layer under the score.
+
+        Maps of the classes themselves, one each, are passed over: only the explained class's has relevance.
+        """
         convolutions = [account.layer for account in self.ledger if account.type in ("Convolution", "Deconvolution")]
-        names = [name for name in [*convolutions, *self.relevance] if self.relevance[name][0].size > 1]
+        of_classes = {name for name in convolutions if len(self.relevance[name]) == len(self.classes)}
+        own = [name for name in convolutions if name not in of_classes]
+        names = [name for name in [*own, *self.relevance] if self.relevance[name][0].size > 1]
         return names[0] if names else next(iter(self.relevance))
 
     @property

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -93,7 +94,7 @@ class Model:
         """Names of the classes, in the order of the scores.
 
         Raises:
-            ModelError: the file that holds them cannot be read, or names a class twice.
+            ModelError: the file that holds them cannot be read, or names no class.
         """
         labels = self.description.output.labels
         return read_labels(local_file(labels)) if isinstance(labels, Path) else labels
@@ -248,20 +249,26 @@ class Model:
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Class names from a file with one a line; WordNet's numbers (n01440764) are left out where names stay different.
+    """Class names from a file with one a line, without WordNet's numbers (n01440764).
+
+    A name that comes again, as ImageNet's bird and machine called crane, gets a number: “crane (2)”.
 
     Raises:
-        ModelError: it cannot be read, or names a class twice.
+        ModelError: it cannot be read, or names no class.
     """
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: cannot be read ({error})") from error
-    plain = [re.sub(r"^n[0-9]{8} ", "", line) for line in lines]
-    found = tuple(name if plain.count(name) == 1 else line for name, line in zip(plain, lines, strict=True))
-    if not found or len(set(found)) < len(found):
-        raise ModelError(f"{path}: names no class, or one twice")
-    return found
+    if not lines:
+        raise ModelError(f"{path}: names no class")
+    names = [re.sub(r"^n[0-9]{8} ", "", line) for line in lines]
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return tuple(found)
 
 
 def source_name(source: Source, number: int) -> str:

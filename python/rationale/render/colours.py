@@ -8,10 +8,19 @@ from numpy.typing import NDArray
 _FOR = np.array([(255, 255, 255), (253, 219, 199), (239, 138, 98), (202, 52, 52), (103, 0, 31)], float)
 _AGAINST = np.array([(255, 255, 255), (209, 229, 240), (103, 169, 207), (38, 106, 172), (5, 48, 97)], float)
 
+_DRAWING = 4096  # pixels at most of what counts as a drawing
+
 
 def symmetric_scale(values: NDArray[np.floating]) -> float:
-    """The largest magnitude in `values`, which is drawn in the darkest colour; 1 where all is zero."""
-    return float(np.max(np.abs(values), initial=0.0)) or 1.0
+    """The magnitude that is drawn in the darkest colour; 1 where all is zero.
+
+    On drawings the largest one; on the maps of photographs, where a few single pixels would leave all others pale, that
+    which one pixel in 500 exceeds.
+    """
+    magnitudes = np.abs(np.asarray(values, np.float64)).ravel()
+    if magnitudes.size > _DRAWING:
+        return float(np.quantile(magnitudes, 0.998)) or float(magnitudes.max()) or 1.0
+    return float(np.max(magnitudes, initial=0.0)) or 1.0
 
 
 def diverging(values: NDArray[np.floating], scale: float) -> NDArray[np.uint8]:

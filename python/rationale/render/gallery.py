@@ -12,15 +12,15 @@ from rationale.render.pictures import Map, enlarge, heatmap_picture
 _TILE, _GAP, _CAPTION = 200, 16, 24
 
 
-def gallery(photo: Pixels, heatmaps: Mapping[str, Map], columns: int = 5) -> Pixels:
-    """The photo, then each heatmap in its own scale under its name, uint8 (H, W, 3).
+def gallery(photo: Pixels | None, heatmaps: Mapping[str, Map], columns: int = 5) -> Pixels:
+    """The photo, if given, then each heatmap in its own scale under its name, uint8 (H, W, 3).
 
     Args:
-        photo: what the network saw, uint8 (H, W) or (H, W, 3).
+        photo: what the network saw, uint8 (H, W) or (H, W, 3), or None.
         heatmaps: (H, W) by name.
         columns: tiles in a row.
     """
-    tiles = {"picture": to_rgb(photo)}
+    tiles = {} if photo is None else {"picture": to_rgb(photo)}
     tiles |= {name: heatmap_picture(each, symmetric_scale(each)) for name, each in heatmaps.items()}
     drawn = {name: _tile(tile) for name, tile in tiles.items()}
     side = max(max(tile.size) for tile in drawn.values())

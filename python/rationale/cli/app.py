@@ -1,0 +1,101 @@
+"""The command line's frame: groups of commands, options of all, and how mistakes become one line."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from rationale import __version__
+from rationale.errors import RationaleError
+
+_ORDER = ("explain", "compare", "batch", "evaluate", "train", "reproduce", "data", "models", "doctor")
+
+
+class _InOrder(typer.core.TyperGroup):
+    """Lists commands as a user meets them."""
+
+    def list_commands(self, ctx: object) -> list[str]:
+        """Names of the commands."""
+        return sorted(self.commands, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+
+
+app = typer.Typer(
+    name="rationale",
+    cls=_InOrder,
+    help="Explains one decision of a Caffe image classifier.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+train = typer.Typer(no_args_is_help=True, help="Train networks with Caffe's own solver.")
+batch = typer.Typer(no_args_is_help=True, help="Work over a whole data set.")
+evaluate = typer.Typer(no_args_is_help=True, help="Measure how good classifiers and explanations are.")
+data = typer.Typer(no_args_is_help=True, help="List, fetch and export data sets.")
+app.add_typer(train, name="train")
+app.add_typer(batch, name="batch")
+app.add_typer(evaluate, name="evaluate")
+app.add_typer(data, name="data")
+
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="A name under prototxt/ or a directory.")]
+CompositeOption = Annotated[str | None, typer.Option("--composite", help="How relevance is propagated.")]
+GpuOption = Annotated[int | None, typer.Option("--gpu", min=0, help="Number of the GPU; the CPU otherwise.")]
+
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
+
+
+def main() -> None:
+    """Runs a command; a user's mistake becomes one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    arguments = sys.argv[1:]
+    if "--verbose" in arguments:  # an option of every command, wherever it stands
+        arguments = ["--verbose", *(each for each in arguments if each != "--verbose")]
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        code = int(app(arguments, standalone_mode=False) or 0)
+        sys.stdout.flush()
+        if code == _INTERRUPTED:
+            print("rationale: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return code
+    except (RationaleError, typer.exceptions.TyperException) as error:
+        complain(error)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(f"rationale: {error.strerror or error}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
+
+
+def complain(error: Exception) -> None:
+    """One line on standard error."""
+    text = error.format_message() if isinstance(error, typer.exceptions.TyperException) else str(error)
+    print(f"rationale: {' '.join(text.split())}", file=sys.stderr)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"rationale {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Caffe's log.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+    if verbose:
+        from rationale.network import be_verbose
+
+        be_verbose()

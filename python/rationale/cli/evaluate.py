@@ -1,0 +1,79 @@
+"""rationale evaluate, rationale reproduce."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rationale.cli.app import GpuOption, ModelOption, app, evaluate
+
+
+@evaluate.command("heatmaps")
+def evaluate_heatmaps_command(
+    model: ModelOption = "mnist",
+    split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
+    methods: Annotated[list[str] | None, typer.Option("--method", help="Only this one; may be repeated.")] = None,
+    pictures: Annotated[int | None, typer.Option("--pictures", min=2, help="How many, evenly from the split.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="How often flipping asks the network.")] = None,
+    region: Annotated[int | None, typer.Option("--region", min=1, help="Side of what flipping covers.")] = None,
+    random_labels: Annotated[
+        bool, typer.Option(help="Also train on random labels, and compare with that network.")
+    ] = True,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Measurements and charts.")] = None,
+    gpu: GpuOption = None,
+) -> None:
+    """Measure heatmaps by pixel flipping, localisation and sanity checks; goes on where it stopped."""
+    from rationale.evaluation.heatmaps import settings_for
+    from rationale.model import Model
+    from rationale.reproduce.heatmaps import evaluate_heatmaps, publish
+
+    loaded = Model.load(model, gpu=gpu)
+    asked: dict[str, Any] = {"pictures": pictures, "steps": steps, "region": region}
+    settings = replace(settings_for(loaded), **{name: value for name, value in asked.items() if value is not None})
+    folder = out or Path("out") / "evaluate" / loaded.name
+    figures = evaluate_heatmaps(loaded, folder, settings, split=split, methods=methods, random_labels=random_labels)
+    for path in publish(figures, folder):
+        print(f"wrote {path}")
+
+
+@evaluate.command("classifier")
+def evaluate_classifier_command(
+    model: ModelOption = "mnist",
+    split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Figures and charts.")] = None,
+    gpu: GpuOption = None,
+) -> None:
+    """Measure accuracy, confusion and calibration of a classifier."""
+    import json
+
+    from rationale.cli.loading import model_and_split
+    from rationale.evaluation.classification import classify
+    from rationale.render.terminal import progress_bar
+    from rationale.reproduce.photographs import classifier_figures, draw_classifier
+
+    loaded, pictures = model_and_split(model, split, gpu)
+    folder = out or Path("out") / "evaluate" / loaded.name
+    with progress_bar("classifying") as advance:
+        found = classify(loaded, loaded.network, pictures, lambda done, total: advance(done, total, ""))
+    figures = classifier_figures(loaded, found)
+    mean, low, high = figures["accuracy"]
+    print(f"accuracy {mean:.2%} ({low:.2%} to {high:.2%}), balanced {figures['balanced_accuracy']:.2%}")
+    print(f"calibration error {figures['calibration_error']:.3f}, {figures['pictures']} pictures")
+    written = draw_classifier(loaded, found, folder)
+    (folder / "classifier.json").write_text(json.dumps(figures, ensure_ascii=False, indent=1), encoding="utf-8")
+    for path in (*written, folder / "classifier.json"):
+        print(f"wrote {path}")
+
+
+@app.command()
+def reproduce(
+    experiments: Annotated[list[str] | None, typer.Argument(help="mnist, flight, cub; all of them if none.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="From the shipped weights; nothing is trained.")] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Snapshots and heatmaps.")] = Path("out") / "reproduce",
+) -> None:
+    """Train, measure, and write docs/results.md."""
+    from rationale.reproduce import EXPERIMENTS, run_experiment
+
+    for experiment in experiments or EXPERIMENTS:
+        print(f"wrote {run_experiment(experiment, out, quick=quick)}")

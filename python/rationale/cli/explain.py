@@ -1,0 +1,110 @@
+"""rationale explain, rationale compare."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rationale.cli.app import CompositeOption, GpuOption, ModelOption, app, complain
+from rationale.errors import RationaleError
+
+if TYPE_CHECKING:
+    from rationale.explanation import Explanation
+
+AT_ONCE = 16  # pictures explained together
+
+
+@app.command()
+def explain(
+    images: Annotated[list[str], typer.Argument(help="Pictures: PNG, JPEG, TIFF, WebP, …", metavar="IMAGE…")],
+    model: ModelOption = "mnist",
+    target: Annotated[str | None, typer.Option("--class", help="Explain this class, not the predicted one.")] = None,
+    composite: CompositeOption = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the results go.")] = Path("explained"),
+    title: Annotated[str | None, typer.Option("--title", help="Heading of the report.")] = None,
+    gpu: GpuOption = None,
+) -> None:
+    """Explain why a picture was classified as it was."""
+    from rationale.explanation import make_folder, save_report
+    from rationale.model import Model, source_name
+
+    loaded = Model.load(model, gpu=gpu)
+    rules = loaded.composite(composite)
+    loaded.network  # noqa: B018  a broken model is one error, not one for each picture
+    if target is not None:
+        loaded.class_number(target)
+    make_folder(out)
+    pictures = list(dict.fromkeys(Path(image) for image in images))
+    folders = _folders_for(pictures, out)
+    parts, failed = [], 0
+    for start in range(0, len(pictures), AT_ONCE):
+        views = {}
+        for picture in pictures[start : start + AT_ONCE]:
+            try:
+                views[picture] = loaded.view(picture)
+            except RationaleError as error:
+                complain(error)
+                failed += 1
+        names = [source_name(picture, 0) for picture in views]
+        for picture, explanation in zip(
+            views, loaded.explain_views(list(views.values()), names, target=target, composite=rules), strict=True
+        ):
+            print(_summary(explanation))
+            written = explanation.save(folders[picture], title)
+            print(f"  wrote {written[0].parent}/: {', '.join(path.name for path in written)}")
+            parts.append(explanation.report_part())
+    if len(pictures) > 1 and parts:
+        count = "1 picture" if len(parts) == 1 else f"{len(parts)} pictures"
+        print(f"wrote {save_report(parts, out / 'report.html', title or f'{count} explained')}")
+    if failed:
+        raise typer.Exit(2)
+
+
+def _folders_for(pictures: list[Path], out: Path) -> dict[Path, Path]:
+    """One picture goes to `out` itself, each of several to a directory of its own under it."""
+    if len(pictures) == 1:
+        return {pictures[0]: out}
+    folders: dict[Path, Path] = {}
+    taken = {"report.html"}  # the report on all of them
+    for picture in pictures:
+        stem = picture.stem or "picture"
+        name, number = stem, 2
+        while name in taken:
+            name, number = f"{stem}-{number}", number + 1
+        taken.add(name)
+        folders[picture] = out / name
+    return folders
+
+
+def _summary(explanation: "Explanation") -> str:
+    from rationale.render.report import percent, signed
+
+    line = f"{explanation.name}: {explanation.label} ({percent(explanation.probability)})"
+    if explanation.target_index != explanation.index:
+        line += f", explained for {explanation.target} ({percent(explanation.target_probability)})"
+    channels = explanation.strongest_channels(3)
+    parts = ", ".join(f"#{each.number} {signed(each.relevance)}" for each in channels)
+    return f"{line}\n  strongest channels of {channels[0].layer}: {parts} of the score {signed(explanation.score)}"
+
+
+@app.command()
+def compare(
+    image: Annotated[Path, typer.Argument(help="One picture.")],
+    model: ModelOption = "mnist",
+    target: Annotated[str | None, typer.Option("--class", help="Explain this class, not the predicted one.")] = None,
+    baselines: Annotated[bool, typer.Option("--baselines", help="Other methods than LRP too.")] = False,
+    picture: Annotated[bool, typer.Option(help="Show the picture itself too.")] = True,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file.")] = Path("compared.png"),
+    gpu: GpuOption = None,
+) -> None:
+    """Draw one picture under every composite, side by side."""
+    from rationale.evaluation.heatmaps import heatmaps_of
+    from rationale.images import save_png
+    from rationale.model import Model
+    from rationale.render.gallery import gallery
+
+    loaded = Model.load(model, gpu=gpu)
+    view = loaded.view(image)
+    maps = heatmaps_of(loaded, view, target, baselines=baselines)
+    save_png(gallery(view if picture else None, maps), out)
+    print(f"wrote {out}")

@@ -1,0 +1,27 @@
+"""rationale train."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rationale.cli.app import GpuOption, ModelOption, train
+
+
+@train.command("classifier")
+def train_classifier_command(
+    model: ModelOption = "mnist",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Snapshots and weights.")] = None,
+    iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Stop after so many updates.")] = None,
+    gpu: GpuOption = None,
+) -> None:
+    """Train a model's classifier; goes on from the last snapshot in OUT."""
+    from rationale.model import Model
+    from rationale.training import train_classifier
+    from rationale.training.display import training_display
+
+    loaded = Model.load(model, gpu=gpu)
+    folder = out or Path("out") / "train" / loaded.name
+    with training_display(loaded.description.title, folder) as report:
+        weights = train_classifier(loaded, folder, report, iterations=iterations)
+    print(f"wrote {weights}")
