@@ -33,12 +33,15 @@ def main() -> int:
         try:
             bootstrap(system, arguments.suite)
             steps = follow_the_readme(system)
+            asked = ["chroot", str(system), "python3", "--version"]
+            version = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
         finally:
             subprocess.run(["umount", "-l", str(system / "proc")], capture_output=True)
+    print(f"with {version}")
     for step in steps:
         print(f"{step['what']}: {step['seconds']:.1f} s")
     if arguments.keep_figures:
-        keep_figures(steps, arguments.suite)
+        keep_figures(steps, arguments.suite, version)
     return 0
 
 
@@ -90,12 +93,15 @@ def follow_the_readme(system: Path) -> list[dict[str, object]]:
     return steps
 
 
-def keep_figures(steps: list[dict[str, object]], suite: str) -> None:
+def keep_figures(steps: list[dict[str, object]], suite: str, version: str) -> None:
     from rationale.reproduce import write_results
     from rationale.reproduce.measure import keep
 
     packages = PACKAGES.replace(",", ", ")
-    remark = f"On a debootstrapped Debian {suite} with {packages}, an empty home and an empty cache (`make fresh`)."
+    remark = (
+        f"On a debootstrapped Debian {suite} with {packages} ({version}), an empty home and an empty cache (`make fresh`). "
+        "No mirror is there: tests of flight, CUB and ImageNet's weights are skipped."
+    )
     keep("fresh-machine", {"steps": steps, "remark": remark})
     print(f"wrote {write_results()}")
 

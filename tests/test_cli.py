@@ -268,3 +268,43 @@ def test_evaluating_heatmaps_measures_draws_and_goes_on(tmp_path: Path) -> None:
     assert run(*asked).returncode == 0
     assert {path: path.stat().st_mtime_ns for path in measured} == measured
     assert run("evaluate", "heatmaps", "--method", "magic", "--out", tmp_path, "--no-random-labels").returncode == 2
+
+
+def test_evaluating_a_classifier(tmp_path: Path) -> None:
+    done = run("evaluate", "classifier", "--model", "mnist", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, second, *written = done.stdout.splitlines()
+    assert first.startswith("accuracy 99.43% (")
+    assert second.endswith("10000 pictures")
+    assert [Path(line.removeprefix("wrote ")).exists() for line in written] == [True] * 3
+
+
+def test_data_commands(tmp_path: Path) -> None:
+    listed = run("data", "list").stdout
+    for name in ("mnist", "flight", "cub", "cub-22", "imagenet"):
+        assert f"\n{name}: " in f"\n{listed}"
+    assert "licence" in listed
+    assert "cite" in listed
+    checked = run("data", "fetch", "mnist", "--check")
+    assert checked.returncode == 0, checked.stderr
+    assert checked.stdout.startswith("mnist is in ")
+    written = run("data", "database", "--model", "mnist", "--split", "test", "--out", tmp_path)
+    assert written.returncode == 0, written.stderr
+    assert "test.txt" in written.stdout
+    assert (tmp_path / "SHA256SUMS").exists()
+    for arguments in (["fetch", "nothing"], ["convert-fgvc", tmp_path, "--out", tmp_path / "x"]):
+        refused = run("data", *arguments)
+        assert refused.returncode == 2
+        assert len(refused.stderr.splitlines()) == 1
+
+
+def test_photographs_of_any_size_are_explained_by_the_models_that_ship(tmp_path: Path) -> None:
+    for name in ("cub", "flight"):
+        weights = ROOT / "weights" / name / "classifier.caffemodel"
+        assert weights.stat().st_size < 4_000_000
+        picture = tmp_path / f"{name}.png"
+        gradient = np.add.outer(np.arange(90), np.arange(211))[..., None] * np.array([0.8, 0.5, 0.3])
+        Image.fromarray(gradient.astype(np.uint8)).save(picture)
+        done = run("explain", picture, "--model", name, "--out", tmp_path / name)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (tmp_path / name / "report.html").exists()

@@ -10,7 +10,7 @@ import skimage.data
 import rationale
 from rationale.errors import ModelError
 from rationale.model import Model, available_models, read_labels
-from tests.conftest import ROOT
+from tests.conftest import ROOT, needs
 
 
 def copied(folder: Path, **changes: str) -> Path:
@@ -143,6 +143,7 @@ def test_labels_may_lie_in_a_file(tmp_path: Path) -> None:
 
 
 def test_imagenets_thousand_classes_come_with_the_weights() -> None:
+    needs("imagenet")
     model = rationale.load("imagenet")
     assert len(set(model.labels)) == 1000
     assert model.labels[285] == "Egyptian cat"

@@ -10,10 +10,12 @@ from PIL import Image
 from rationale.datasets import Split, load_dataset
 from rationale.datasets.cub import Cub
 from rationale.errors import DataError
+from tests.conftest import needs
 
 
 @pytest.fixture(scope="module")
 def birds() -> Cub:
+    needs("cub-22")
     dataset = load_dataset("cub-22")
     assert isinstance(dataset, Cub)
     return dataset

@@ -10,11 +10,12 @@ from rationale.datasets import Split, load_dataset
 from rationale.datasets.flight import Flight, cells_mask, make_split, read_annotations, read_split
 from rationale.datasets.splitting import near_duplicates, stratified_split
 from rationale.errors import DataError
-from tests.conftest import ROOT
+from tests.conftest import ROOT, needs
 
 
 @pytest.fixture(scope="module")
 def splits() -> dict[str, Split]:
+    needs("flight")
     flight = load_dataset("flight")
     return {name: flight.split(name) for name in ("train", "val", "test")}
 
@@ -28,6 +29,7 @@ def test_every_photograph_is_in_one_split_with_both_classes_in_proportion(splits
 
 
 def test_the_split_is_the_one_that_its_maker_makes(tmp_path: Path) -> None:
+    needs("flight")
     make_split(tmp_path / "split.csv")
     assert (tmp_path / "split.csv").read_bytes() == (ROOT / "data" / "flight" / "split.csv").read_bytes()
 
@@ -84,5 +86,6 @@ def test_near_duplicates_are_on_one_side() -> None:
 
 
 def test_a_split_that_does_not_exist_is_named() -> None:
+    needs("flight")
     with pytest.raises(DataError, match="flight has no split 'all'; it has train, val, test"):
         Flight().split("all")

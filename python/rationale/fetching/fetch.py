@@ -57,6 +57,15 @@ def is_whole(name: str) -> bool:
     return bool(entries) and all(path.is_file() and path.stat().st_size == size for path, size, _ in entries.values())
 
 
+def is_at_hand(name: str) -> bool:
+    """Whether a set can be had without the network: it was fetched, or a mirror has every part."""
+    mirrors = mirror_directories()
+    parts = file_set(name).parts
+    return is_whole(name) or all(
+        any(part.mirror and (each / part.mirror).exists() for each in mirrors) for part in parts
+    )
+
+
 def fetched(name: str, report: Report = lambda done, total, what: None) -> Path:
     """The cache directory of a file set, which is fetched unless it is there.
 

@@ -1,0 +1,62 @@
+"""What the experiments with photographs keep must be what was measured."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rationale.datasets import Split, load_dataset
+from rationale.evaluation.classification import classify
+from rationale.model import Model
+from rationale.reproduce import measure, photographs
+from rationale.training.classifier import Progress
+from rationale.training.display import draw_curves
+
+
+@pytest.fixture(scope="module")
+def few() -> Split:
+    test = load_dataset("mnist").split("test")
+    assert test.objects is not None
+    return replace(test, ids=test.ids[:60], images=test.images[:60], labels=test.labels[:60], objects=test.objects[:60])
+
+
+def test_figures_and_charts_of_a_classifier(mnist_model: Model, few: Split, tmp_path: Path) -> None:
+    found = classify(mnist_model, mnist_model.network, few)
+    figures = photographs.classifier_figures(mnist_model, found)
+    mean, low, high = figures["accuracy"]
+    assert low <= mean <= high
+    assert mean == found.accuracy()
+    assert list(figures["by_class"]) == list(mnist_model.labels)
+    assert np.sum(figures["confusion"]) == 60
+    written = photographs.draw_classifier(mnist_model, found, tmp_path)
+    assert [path.name for path in written] == ["mnist-confusion.png", "mnist-calibration.png"]
+    assert all(path.stat().st_size > 5000 for path in written)
+
+
+def test_regions_are_summed_up_with_intervals(mnist_model: Model, few: Split) -> None:
+    regions = photographs._regions(mnist_model, mnist_model.network, few)
+    assert regions["object"]["pictures"] == 60
+    mean, low, high = regions["object"]["density"]
+    assert 1 < low <= mean <= high
+    shares = [regions[name]["relevance"][0] for name in ("object", "border")]
+    assert sum(shares) == pytest.approx(1, abs=0.01)
+
+
+def test_figures_of_an_earlier_run_are_kept_only_where_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "measurements_directory", lambda: tmp_path)
+    read = lambda: set(measure.json.loads((tmp_path / "x.json").read_text())) - {"where"}  # noqa: E731
+    measure.keep("x", {"a": 1, "seeds": [1]})
+    measure.keep("x", {"b": 2}, keeping=("seeds",))
+    assert read() == {"b", "seeds"}
+    measure.keep("x", {"c": 3}, keeping=None)
+    assert read() == {"b", "c", "seeds"}
+    measure.keep("x", {"d": 4})
+    assert read() == {"d"}
+
+
+def test_curves_are_drawn_with_or_without_accuracies(tmp_path: Path) -> None:
+    both = Progress(loss=[(10, 2.0), (20, 1.0)], accuracy=[(20, 0.5)])
+    one = Progress(loss=[(10, 2.0), (20, 1.0)])
+    for name, progress in (("both.png", both), ("one.png", one)):
+        assert draw_curves("a network", progress, tmp_path / name).stat().st_size > 5000
