@@ -99,8 +99,8 @@ def keep_figures(steps: list[dict[str, object]], suite: str, version: str) -> No
 
     packages = PACKAGES.replace(",", ", ")
     remark = (
-        f"On a debootstrapped Debian {suite} with {packages} ({version}), an empty home and an empty cache (`make fresh`). "
-        "No mirror is there: tests of flight, CUB and ImageNet's weights are skipped."
+        f"On a debootstrapped Debian {suite} with {packages} ({version}), an empty home and an empty cache "
+        "(`make fresh`). No mirror is there: tests of flight, CUB and ImageNet's weights are skipped."
     )
     keep("fresh-machine", {"steps": steps, "remark": remark})
     print(f"wrote {write_results()}")

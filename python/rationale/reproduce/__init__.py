@@ -3,8 +3,6 @@
 from pathlib import Path
 
 from rationale.errors import DataError
-from rationale.reproduce.mnist import reproduce_mnist
-from rationale.reproduce.photographs import reproduce_photographs
 from rationale.reproduce.results import write_results
 
 EXPERIMENTS = ("mnist", "flight", "cub")
@@ -21,8 +19,12 @@ def run_experiment(name: str, folder: Path, *, quick: bool = False) -> Path:
     if name not in EXPERIMENTS:
         raise DataError(f"no experiment is named {name!r}; there are {', '.join(EXPERIMENTS)}")
     if name == "mnist":
+        from rationale.reproduce.mnist import reproduce_mnist
+
         reproduce_mnist(folder / name, quick=quick)
     else:
+        from rationale.reproduce.photographs import reproduce_photographs
+
         reproduce_photographs(name, folder / name, quick=quick)
     return write_results()
 
