@@ -28,6 +28,7 @@ Array = NDArray[np.float32]
 Values = dict[str, Any]  # lists of floats, one number a picture, in nested tables
 
 BATCH = 50
+YARDSTICKS = 2  # raised when what is measured is defined anew, so that nothing older is taken for it
 SANITY = 50  # pictures whose heatmaps are compared after randomising: each layer wants them anew
 
 
@@ -120,7 +121,7 @@ def measure_heatmaps(
     rows = np.unique(np.linspace(0, len(split) - 1, min(settings.pictures, len(split))).astype(int))
     folder.mkdir(parents=True, exist_ok=True)
     run = {"fingerprint": model.fingerprint, "split": split.name, **asdict(settings)}
-    run |= {"random_labels": random_labels is not None, "fillings": list(settings.fillings)}
+    run |= {"yardsticks": YARDSTICKS, "random_labels": random_labels is not None, "fillings": list(settings.fillings)}
     found = {}
     for done, name in enumerate(chosen):
         report(done, len(chosen), name)
