@@ -1,7 +1,6 @@
 """The file must hold what explaining each picture gives, in order, however the run was cut, and on any workers."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -126,17 +125,17 @@ def test_two_runs_do_not_write_the_same_file(mnist_model: Model, split: Split, t
 def test_workers_give_the_same_file_bit_for_bit_though_one_is_killed(mnist_model: Model, tmp_path: Path) -> None:
     """One of two worker processes is killed once the first parts are there."""
     pytest.importorskip("distributed", reason="pip install 'rationale[cluster]'")
+    psutil = pytest.importorskip("psutil")  # comes with it
     test = load_dataset("mnist").split("test")
     few = replace(test, ids=test.ids[:2000], images=test.images[:2000], labels=test.labels[:2000])
     killed = []
 
     def kill_one(done: int, total: int) -> None:
         if not killed:
-            children = subprocess.run(
-                ["pgrep", "-f", "multiprocessing.*spawn_main", "-P", str(os.getpid())], capture_output=True, text=True
-            )
-            killed.append(int(children.stdout.split()[0]))
-            os.kill(killed[0], signal.SIGKILL)
+            children = psutil.Process().children(recursive=True)
+            worker = next(child for child in children if "spawn_main" in " ".join(child.cmdline()))
+            killed.append(worker)
+            worker.kill()
             time.sleep(0.1)
 
     write_heatmaps(mnist_model, few, tmp_path / "workers.h5", report=kill_one, workers=2)

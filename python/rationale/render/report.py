@@ -152,6 +152,7 @@ def _layer_view(layer: LayerView) -> dict[str, object]:
     """Channels of a layer: the whole distribution as bars, and the strongest few with their maps."""
     totals = layer.relevance.reshape(len(layer.relevance), -1).sum(axis=1)
     strongest = np.argsort(-np.abs(totals), kind="stable")[:SHOWN_CHANNELS]
+    strongest = strongest[: max(1, int(np.count_nonzero(totals[strongest])))]  # what carried nothing says nothing
     spatial = layer.relevance.shape[1:] != (1, 1)
     scale = symmetric_scale(layer.relevance[strongest])
     return {
