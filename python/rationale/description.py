@@ -32,6 +32,11 @@ class Input:
     fit: str = "crop"
     background: str = "any"
 
+    @property
+    def channels(self) -> int:
+        """Number of the input's channels."""
+        return 1 if self.colour == "grey" else 3
+
 
 @dataclass(frozen=True)
 class Output:
@@ -118,7 +123,7 @@ def _table(kind: type, content: Any, where: str) -> Any:
 
 def _checked(description: Description, path: Path) -> Description:
     how, output, lrp, training = description.input, description.output, description.lrp, description.training
-    channels = 1 if how.colour == "grey" else 3
+    channels = how.channels
     texts = (description.title, description.description, description.licence, description.dataset or "")
     files = [getattr(description.files, each.name) for each in fields(Files)]
     layers = (output.target_layer, output.feature_layer)

@@ -70,8 +70,7 @@ class Model:
         if len(network.inputs) != 1:
             raise ModelError(f"{where}: the classifier has {len(network.inputs)} inputs; a photo fills one")
         (shape,) = network.inputs.values()
-        channels = 1 if self.description.input.colour == "grey" else 3
-        if len(shape) != 4 or shape[1] != channels:
+        if len(shape) != 4 or shape[1] != self.description.input.channels:
             raise ModelError(f"{where}: colour {self.description.input.colour!r} does not fit an input of {shape}")
         scores = network.shape(self._target_layer_of(network))
         classes = scores[1] if len(scores) > 1 else 1

@@ -5,6 +5,7 @@ In the directory: `<split>-0000.h5`, … with `data` (N, C, H, W) float32, prepr
 has its digest is not written again.
 """
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -34,9 +35,7 @@ def write_database(
     Raises:
         OutputError: the folder cannot be written.
     """
-    height, width = model.input_size
-    channels = 1 if model.description.input.colour == "grey" else 3
-    size = max(1, SHARD // (channels * height * width * 4))
+    size = max(1, SHARD // (math.prod(_shape(model)) * 4))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         digests = _read_digests(folder)
@@ -59,12 +58,16 @@ def write_database(
 def _write_shard(model: Model, split: Split, rows: range, path: Path) -> None:
     partial = path.with_suffix(".part")
     with h5py.File(partial, "w", track_order=True) as file:
-        (height, width), channels = model.input_size, 1 if model.description.input.colour == "grey" else 3
-        data = file.create_dataset("data", (len(rows), channels, height, width), np.float32)
+        data = file.create_dataset("data", (len(rows), *_shape(model)), np.float32)
         for place, row in enumerate(rows):
             data[place] = model.preprocess([model.view(split.images[row])])[0]
         file["label"] = split.labels[rows.start : rows.stop].astype(np.float32)
     os.replace(partial, path)
+
+
+def _shape(model: Model) -> tuple[int, int, int]:
+    """Channels, height and width of a preprocessed picture."""
+    return (model.description.input.channels, *model.input_size)
 
 
 def _read_digests(folder: Path) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """Data sets behind one interface: fetched, verified, split."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rationale.datasets.cub import Cub
@@ -9,7 +11,13 @@ from rationale.datasets.folder import Folder
 from rationale.datasets.mnist import Mnist
 from rationale.errors import DataError
 
-DATASETS = ("mnist", "flight", "cub", "cub-22")
+_DATASETS: dict[str, Callable[[], Dataset]] = {
+    "mnist": Mnist,
+    "flight": Flight,
+    "cub": Cub,
+    "cub-22": partial(Cub, "cub-22"),
+}
+DATASETS = tuple(_DATASETS)
 
 
 def load_dataset(name: str) -> Dataset:
@@ -18,12 +26,8 @@ def load_dataset(name: str) -> Dataset:
     Raises:
         DataError: unknown name, or it cannot be fetched.
     """
-    if name == "mnist":
-        return Mnist()
-    if name == "flight":
-        return Flight()
-    if name in ("cub", "cub-22"):
-        return Cub(name)
+    if name in _DATASETS:
+        return _DATASETS[name]()
     if Path(name).is_dir():
         return Folder(Path(name))
     raise DataError(f"no data set is named {name!r}; there are {', '.join(DATASETS)}, or give a directory")

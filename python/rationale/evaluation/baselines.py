@@ -186,7 +186,7 @@ BASELINES: Mapping[str, Heatmaps] = {
 def scores(network: Network, batch: Array, *, target_layer: str | None = None) -> Array:
     """Class scores before the softmax, float32 (N, classes)."""
     network.forward(batch)
-    node = _score_node(network, target_layer)
+    node = network.graph.score_node(target_layer)
     found = network.data(node.tops[0])
     if found[0].size != found.shape[1]:
         raise RuleError(f"layer {node.name!r} gives several scores a class; name another `target_layer`")
@@ -198,7 +198,7 @@ def classes_of(
 ) -> NDArray[np.int64]:
     """The classes that `target` stands for, (N,): themselves, or the predicted ones."""
     network.forward(batch)
-    return class_start(network, _score_node(network, target_layer), target, None).targets
+    return class_start(network, network.graph.score_node(target_layer), target, None).targets
 
 
 def score_gradient(
@@ -210,7 +210,7 @@ def score_gradient(
     at: str | None = None,
 ) -> Array:
     """∂f/∂x of the target's score, float32 (N, C, H, W); with `at`, by that layer's output (above a ReLU in place)."""
-    start = _score_node(network, target_layer)
+    start = network.graph.score_node(target_layer)
     classes = classes_of(network, batch, target, target_layer=target_layer)
     seed = np.zeros_like(network.data(start.tops[0]))
     seed.reshape(len(batch), -1)[np.arange(len(batch)), classes] = 1
@@ -224,10 +224,6 @@ def score_gradient(
                 return network.diff(blob).copy()
             network.run_backward(node)
     raise NetworkError(f"the score does not depend on layer {at!r}")
-
-
-def _score_node(network: Network, target_layer: str | None) -> Node:
-    return network.graph.node(target_layer) if target_layer else network.graph.score_node()
 
 
 def has_maps(network: Network, target_layer: str | None = None) -> bool:
@@ -244,7 +240,7 @@ def _topmost_maps(network: Network, target_layer: str | None) -> Node:
 
 def _find_maps(network: Network, target_layer: str | None) -> Node | None:
     """The topmost convolution, or join of several, that keeps places and through which all of the score goes."""
-    below = network.graph.below(_score_node(network, target_layer))
+    below = network.graph.below(network.graph.score_node(target_layer))
     for node in reversed(below):
         keeps_places = len(network.shape(node.name)) == 4 and np.prod(network.shape(node.name)[2:]) > 1
         if node.type in ("Convolution", "Concat", "Eltwise") and keeps_places and _carries_all(below, node):

@@ -116,7 +116,7 @@ def propagate(
     """
     rules = get_composite(composite).with_bounds(bounds)
     rules.check_fits({node.name: node.type for node in network.graph.nodes if node.type in LINEAR})
-    node = network.graph.node(target_layer) if target_layer else network.graph.score_node()
+    node = network.graph.score_node(target_layer)
     names = _names_to_keep(network, node, keep)
     wanted = [_check_condition(network, node, condition) for condition in conditions]
     if unit is not None and (target is not None or against is not None):
@@ -125,12 +125,11 @@ def propagate(
     if unit is None:
         start = class_start(network, node, target, against, value=rules.starts_with)
     else:
-        start = unit_start(network, node, unit)
+        start = unit_start(network, node, unit, value=rules.starts_with)
     outputs = network.data(node.tops[0]).reshape(len(start.targets), -1).copy()
-    seed = np.sign(start.seed) if rules.starts_with == "one" else start.seed
     walker = _Pass(network, rules, names, {node.name for node, _ in wanted})
-    walker.walk(node, seed)
-    ledger = Ledger(walker.entries, total(seed))
+    walker.walk(node, start.seed)
+    ledger = Ledger(walker.entries, total(start.seed))
     conditional = [_conditional(walker, node, masks) for node, masks in wanted]
     aliases = _aliases(network, walker.kept)
     return Relevance(walker.kept, ledger, start.scores, start.targets, outputs, conditional, aliases)

@@ -61,8 +61,8 @@ def class_start(
     return Start(seed.reshape(outputs.shape), targets, margins)
 
 
-def unit_start(network: Network, node: Node, unit: Unit) -> Start:
-    """The activation of one channel at all its places, or at (channel, y, x).
+def unit_start(network: Network, node: Node, unit: Unit, *, value: str = "score") -> Start:
+    """The activation of one channel at all its places, or at (channel, y, x); its sign where `value` is "one".
 
     Raises:
         RuleError: the layer has no such unit.
@@ -78,6 +78,8 @@ def unit_start(network: Network, node: Node, unit: Unit) -> Start:
     seed = np.zeros_like(outputs)
     seed[where] = outputs[where]
     sums = seed.reshape(len(seed), -1).sum(axis=1)
+    if value == "one":
+        seed = np.sign(seed)
     return Start(seed, np.full(len(outputs), place[0], np.int64), sums)
 
 

@@ -95,12 +95,14 @@ class Graph:
                     waiting.append(maker)
         return [self.nodes[index] for index in sorted(found)]
 
-    def score_node(self) -> Node:
-        """The layer whose output is the class scores: the one under the topmost Softmax, or the topmost.
+    def score_node(self, name: str | None = None) -> Node:
+        """The layer whose output is the class scores: the one named, or under the topmost Softmax, or the topmost.
 
         Raises:
-            NetworkError: the network ends in several outputs, so that the user must choose.
+            NetworkError: no layer has that name, or the network ends in several outputs, so that the user must choose.
         """
+        if name:
+            return self.node(name)
         read = {blob for node in self.nodes for blob in node.bottoms if not node.in_place}
         ends = [node for node in self.nodes if node.tops and not set(node.tops) & read and node.type != "Input"]
         ends = [node for node in ends if not any(_replaces(later, node) for later in ends)]

@@ -21,7 +21,7 @@ from rationale.network import Network
 from rationale.render.charts import Dot, Line, dot_chart, line_chart
 from rationale.render.terminal import progress_bar
 from rationale.reproduce.measure import in_checkout, keep, measurements_directory
-from rationale.reproduce.results import write_results
+from rationale.reproduce.results import mean_aopc, write_results
 from rationale.resources import shared_directory
 from rationale.training import train_classifier
 from rationale.training.display import training_display
@@ -158,7 +158,7 @@ def draw_charts(figures: Figures, folder: Path) -> list[Path]:
     note = f"{figures['pictures']} pictures of the {figures['split']} split, means with 95 % bootstrap intervals"
     title = figures["title"]
     lrp = [name for name in methods if name not in figures["baselines"]]
-    order = sorted(methods, key=lambda name: -float(np.mean([_aopc(methods[name], each)[0] for each in fillings])))
+    order = sorted(methods, key=lambda name: -mean_aopc(methods[name], fillings))
     written = [
         dot_chart(
             folder / f"{model}-aopc-{which.lower()}.png",

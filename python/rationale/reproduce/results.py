@@ -157,7 +157,7 @@ def _heatmaps_of(figures: dict[str, Any]) -> str:
     methods, fillings = figures["methods"], figures["fillings"]
     has_masks = "mass" in next(iter(methods.values()))
     rows = [("method", *(f"AOPC, {each}" for each in fillings), *(("mass", "rank") if has_masks else ()))]
-    for name in sorted(methods, key=lambda name: -_mean_aopc(methods[name], fillings)):
+    for name in sorted(methods, key=lambda name: -mean_aopc(methods[name], fillings)):
         values = methods[name]
         shown = f"**{name}**" if name == figures["default"] else name
         cells = [_interval(values["flipping"]["MoRF"][each]["aopc"]) for each in fillings]
@@ -221,7 +221,8 @@ def _against_gradient(figures: dict[str, Any]) -> str:
     )
 
 
-def _mean_aopc(values: dict[str, Any], fillings: Sequence[str]) -> float:
+def mean_aopc(values: dict[str, Any], fillings: Sequence[str]) -> float:
+    """Mean over the fillings of a method's AOPC, most relevant first."""
     return sum(float(values["flipping"]["MoRF"][each]["aopc"][0]) for each in fillings) / len(fillings)
 
 
