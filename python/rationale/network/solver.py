@@ -82,6 +82,14 @@ class Solver:
             raise NetworkError(f"the loss is {loss} at update {self.iteration}: lower base_lr in the solver's prototxt")
         return loss
 
+    def batch_accuracy(self) -> float:
+        """Share of the last batch that got its label as the highest score, with the weights before the update."""
+        net = self._solver.net
+        names = list(net._blob_names)
+        loss = next(at for at in range(len(net.layers)) if names.index("loss") in net._top_ids(at))
+        scores, labels = net.blobs[names[net._bottom_ids(loss)[0]]].data, net.blobs["label"].data
+        return float((scores.reshape(len(scores), -1).argmax(1) == labels.ravel()).mean())
+
     def seed(self, seed: int) -> None:
         """Restarts Caffe's random numbers (dropout), so that a resumed run repeats an uninterrupted one."""
         pycaffe().set_random_seed(seed)

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from rationale.errors import ModelError, OutputError
 from rationale.evaluation.classification import classify
 from rationale.fetching import local_file
 from rationale.model import Model
-from rationale.network import Network, Solver
+from rationale.network import Network, Solver, on_threads
 from rationale.training.augment import augment, augmented_photographs
 
 CHECK_EVERY = 1000  # updates between accuracies on the validation split, where the solver names no test_interval
@@ -29,6 +30,7 @@ class Progress:
     iteration: int = 0
     snapshot: str | None = None
     loss: list[tuple[int, float]] = field(default_factory=list)  # (iteration, mean loss since the last entry)
+    learnt: list[tuple[int, float]] = field(default_factory=list)  # (iteration, share of the batches since then right)
     accuracy: list[tuple[int, float]] = field(default_factory=list)  # (iteration, share right on `val`)
     seconds: float = 0.0
 
@@ -44,6 +46,7 @@ def train_classifier(
     iterations: int | None = None,
     dataset: Dataset | None = None,
     seed: int | None = None,
+    threads: int | None = None,
 ) -> Path:
     """Trains on a data set, the model's own unless another is given, and returns the path of the weights.
 
@@ -57,6 +60,7 @@ def train_classifier(
         iterations: stop after so many updates, instead of the solver's max_iter.
         dataset: what to train on instead of the model's own data set.
         seed: of new weights, of the order of the pictures, and of their changes; the solver's own where None.
+        threads: of Caffe's layers and BLAS; the weights are the same bit for bit only on the same number. None: all.
 
     Raises:
         ModelError: the model names no solver or data set.
@@ -83,7 +87,8 @@ def train_classifier(
         raise ModelError(f"{files.solver}: max_iter must be at least 1")
     checked = Network.load(files.classifier, gpu=model.gpu)
     solver.lend_weights(checked)
-    _loop(model, solver, progress, last, train, val, checked, folder, report)
+    with on_threads(threads) if threads else nullcontext():
+        _loop(model, solver, progress, last, train, val, checked, folder, report)
     weights = folder / "classifier.caffemodel"
     solver.save_weights(weights)
     return weights
@@ -105,16 +110,20 @@ def _loop(
     every = solver.parameter.snapshot or last
     check = solver.parameter.test_interval or CHECK_EVERY
     losses: list[float] = []
+    right: list[float] = []
     started = time.monotonic() - progress.seconds
     try:
         while solver.iteration < last:
             solver.seed(seed + solver.iteration)  # dropout, too, depends on nothing but the seed and the iteration
             losses.append(solver.step(training_batch(model, train, solver, seed)))
+            right.append(solver.batch_accuracy())
             now = progress.iteration = solver.iteration
             progress.seconds = time.monotonic() - started
             if now % min(100, check) == 0 or now == last:
                 progress.loss.append((now, float(np.mean(losses))))
+                progress.learnt.append((now, float(np.mean(right))))
                 losses.clear()
+                right.clear()
             if (now % check == 0 or now == last) and not model.description.training.with_val:
                 progress.accuracy.append((now, classify(model, checked, val).accuracy()))
             if now % every == 0 or now == last:

@@ -36,9 +36,13 @@ def draw_curves(what: str, progress: Progress, path: Path) -> Path:
     Raises:
         OutputError: matplotlib is missing, or the file cannot be written.
     """
-    curves = {"training loss": ("loss", progress.loss)}
-    curves["accuracy on the validation split"] = ("accuracy", progress.accuracy)
-    panels = {title: {name: Line(*zip(*points, strict=True))} for title, (name, points) in curves.items() if points}
+    accuracy = {"training batches, with what augments them": progress.learnt, "validation split": progress.accuracy}
+    curves = {"training loss": {"loss": progress.loss}, "accuracy": accuracy}
+    panels = {
+        title: {name: Line(*zip(*points, strict=True)) for name, points in lines.items() if points}
+        for title, lines in curves.items()
+        if any(lines.values())
+    }
     return line_chart(path, what, panels, x_label="updates", y_label="", share_y=False)
 
 
@@ -46,6 +50,8 @@ def _note(progress: Progress) -> str:
     parts = []
     if progress.loss:
         parts.append(f"loss {progress.loss[-1][1]:.4f}")
+    if progress.learnt:
+        parts.append(f"{progress.learnt[-1][1]:.1%} of what it learns from right")
     if progress.accuracy:
-        parts.append(f"accuracy {progress.accuracy[-1][1]:.2%}")
+        parts.append(f"{progress.accuracy[-1][1]:.2%} of the validation split")
     return ", ".join(parts)
