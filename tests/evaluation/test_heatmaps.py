@@ -1,5 +1,6 @@
 """Every method must be measured alike, and what was measured must not be measured again."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,15 @@ def test_every_yardstick_gives_one_number_a_picture(mnist_model: Model, tmp_path
         np.testing.assert_allclose(values["random_labels"], 1)  # here: the same network
     assert np.allclose(found["edges"]["other_class"], 1)
     assert np.mean(found["gradient × input"]["other_class"]) < 0.9
+
+
+def test_sanity_checks_may_take_fewer_pictures_and_layers(mnist_model: Model, tmp_path: Path) -> None:
+    test = load_dataset("mnist").split("test")
+    few = replace(FEW, compared=2, depths=2)
+    whole = measured(mnist_model, tmp_path / "whole", names=["gradient × input"])["gradient × input"]
+    found = measure_heatmaps(mnist_model, test, tmp_path / "few", few, names=["gradient × input"])["gradient × input"]
+    assert list(found["random_network"]) == ["ip2", "conv1"]
+    np.testing.assert_allclose(found["random_network"]["conv1"], whole["random_network"]["conv1"][:2], atol=1e-6)
 
 
 def test_what_was_measured_is_kept_unless_the_settings_differ(

@@ -49,6 +49,9 @@ def test_a_heatmap_that_ignores_the_network_is_caught(network: Network) -> None:
     listening = model_randomisation(network, partial(baselines.gradient_times_input, network, batch, 1))
     assert list(deaf) == ["score", "conv2", "conv1"]
     assert all((found == 1).all() for found in deaf.values())
+    twice = model_randomisation(network, partial(baselines.gradient_times_input, network, batch, 1), depths=2)
+    assert list(twice) == ["score", "conv1"]
+    np.testing.assert_array_equal(twice["conv1"], listening["conv1"])
     assert np.abs(listening["conv1"]).mean() < 0.5
 
 

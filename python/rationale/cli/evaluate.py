@@ -17,9 +17,7 @@ def evaluate_heatmaps_command(
     pictures: Annotated[int | None, typer.Option("--pictures", min=2, help="How many, evenly from the split.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="How often flipping asks the network.")] = None,
     region: Annotated[int | None, typer.Option("--region", min=1, help="Side of what flipping covers.")] = None,
-    random_labels: Annotated[
-        bool, typer.Option(help="Also train on random labels, and compare with that network.")
-    ] = True,
+    random_labels: Annotated[bool, typer.Option(help="Also train on random labels, unless fine-tuned.")] = True,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Measurements and charts.")] = None,
     gpu: GpuOption = None,
 ) -> None:

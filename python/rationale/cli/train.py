@@ -13,6 +13,10 @@ def train_classifier_command(
     model: ModelOption = "mnist",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Snapshots and weights.")] = None,
     iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Stop after so many updates.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the solver's random_seed.")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="As many as there are cores if not given.")
+    ] = None,
     gpu: GpuOption = None,
 ) -> None:
     """Train a model's classifier; goes on from the last snapshot in OUT."""
@@ -23,5 +27,5 @@ def train_classifier_command(
     loaded = Model.load(model, gpu=gpu)
     folder = out or Path("out") / "train" / loaded.name
     with training_display(loaded.description.title, folder) as report:
-        weights = train_classifier(loaded, folder, report, iterations=iterations)
+        weights = train_classifier(loaded, folder, report, iterations=iterations, seed=seed, threads=threads)
     print(f"wrote {weights}")

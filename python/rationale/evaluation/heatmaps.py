@@ -29,7 +29,6 @@ Values = dict[str, Any]  # lists of floats, one number a picture, in nested tabl
 
 BATCH = 50
 YARDSTICKS = 2  # raised when what is measured is defined anew, so that nothing older is taken for it
-SANITY = 50  # pictures whose heatmaps are compared after randomising: each layer wants them anew
 
 
 @dataclass(frozen=True)
@@ -37,20 +36,25 @@ class Settings:
     """What is measured, and on how much.
 
     `pictures` are taken evenly from the split; `region` is the side of what pixel flipping covers at once, a 14th of
-    the picture where 0; `steps` is how often it asks the network.
+    the picture where 0; `steps` is how often it asks the network. Of the first `compared` of them heatmaps are made
+    anew with a randomised network, `depths` times from the score down to the input, or after each layer where 0.
     """
 
     pictures: int = 500
     region: int = 0
     steps: int = 28
     fillings: tuple[str, ...] = tuple(FILLINGS)
+    compared: int = 50
+    depths: int = 0
     seed: int = 0
 
 
 def settings_for(model: Model) -> Settings:
     """What is measured unless the caller says otherwise: less on large inputs, where each question costs more."""
     height, width = model.input_size
-    return Settings() if height * width <= 64 * 64 else Settings(pictures=60, steps=14, fillings=("mean", "blur"))
+    if height * width <= 64 * 64:
+        return Settings()
+    return Settings(pictures=40, steps=10, fillings=("mean", "blur"), compared=8, depths=5)
 
 
 def methods_of(model: Model) -> dict[str, Heatmaps]:
@@ -184,11 +188,13 @@ def _measure(
         other = method(model.network, batch, second, target_layer=layer)
         values["other_class"] = rank_correlation(maps, other).tolist()  # opposite maps are the best answer there is
         values["ssim_other_class"] = structural_similarities(maps, other).tolist()
-        if start < SANITY:
-            again = partial(method, batch=batch, target=first, target_layer=layer)
-            values["random_network"] = _lists(model_randomisation(model.network, partial(again, model.network)))
+        if start < settings.compared:
+            few = slice(settings.compared - start)
+            again = partial(method, batch=batch[few], target=first[few], target_layer=layer)
+            changes = partial(model_randomisation, depths=settings.depths or None)
+            values["random_network"] = _lists(changes(model.network, partial(again, model.network)))
             if random_labels is not None:
-                values |= _compared("random_labels", maps, again(random_labels))
+                values |= _compared("random_labels", maps[few], again(random_labels))
         parts.append(values)
     return _joined(parts)
 

@@ -47,7 +47,7 @@ def randomised(network: Network, layers: Sequence[str], seed: int = 0) -> Iterat
 
 
 def model_randomisation(
-    network: Network, heatmaps: Callable[[], Array], *, seed: int = 0
+    network: Network, heatmaps: Callable[[], Array], *, seed: int = 0, depths: int | None = None
 ) -> Mapping[str, NDArray[np.float64]]:
     """Randomises the network from the score downwards, layer upon layer, and compares each time with the original.
 
@@ -55,6 +55,7 @@ def model_randomisation(
         network: the classifier.
         heatmaps: makes the heatmaps of always the same batch and classes with it, (N, H, W).
         seed: of the weights.
+        depths: after how many layers heatmaps are compared, the first and the last always; after each where None.
 
     Returns:
         By layer, in the order of randomisation, |ρ| (see `rank_correlation`) of each sample, (N,): a heatmap that only
@@ -63,9 +64,9 @@ def model_randomisation(
     original = heatmaps()
     found = {}
     layers = layers_with_weights(network)
-    for depth, layer in enumerate(layers, start=1):
-        with randomised(network, layers[:depth], seed):
-            found[layer] = np.abs(rank_correlation(original, heatmaps()))
+    for last in np.unique(np.linspace(0, len(layers) - 1, depths or len(layers)).astype(int)):
+        with randomised(network, layers[: last + 1], seed):
+            found[layers[last]] = np.abs(rank_correlation(original, heatmaps()))
     return found
 
 

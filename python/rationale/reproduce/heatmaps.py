@@ -50,7 +50,8 @@ def evaluate_heatmaps(
         settings: what is measured.
         split: where it is measured.
         methods: names; all where None.
-        random_labels: also compare with a network trained on labels dealt out at random, if the model has a solver.
+        random_labels: also compare with a network trained on labels dealt out at random, if the model has a solver
+            and is not fine-tuned: weights that begin with another training's know more than these labels.
 
     Returns:
         Estimates (mean, low, high) by method; see `summarised`.
@@ -64,7 +65,7 @@ def evaluate_heatmaps(
     check_methods(model, methods)
     pictures = dataset.split(split)
     memoriser = None
-    if random_labels and model.description.files.solver is not None:
+    if random_labels and _learns_from_nothing(model):
         memoriser = _memoriser(model, dataset, folder / "random-labels")
     with progress_bar(f"measuring on {split}") as advance:
         found = measure_heatmaps(
@@ -81,10 +82,13 @@ def evaluate_heatmaps(
         choice = measure_heatmaps(model, dataset.split("val"), folder, settings, names=composites, report=advance)
     figures = summarised(model, split, found, choice)
     whole = settings == settings_for(model) and list(found) == list(methods_of(model))
-    trainable = model.description.files.solver is not None
-    figures["whole"] = whole and (memoriser is not None or not trainable)
+    figures["whole"] = whole and (memoriser is not None or not _learns_from_nothing(model))
     figures["ours"] = model.directory.resolve().parent == shared_directory("prototxt").resolve()
     return figures
+
+
+def _learns_from_nothing(model: Model) -> bool:
+    return model.description.files.solver is not None and model.description.training.start is None
 
 
 def _memoriser(model: Model, dataset: Dataset, folder: Path) -> Network:

@@ -18,10 +18,10 @@ from rationale.render.charts import matrix_chart, reliability_chart
 from rationale.render.terminal import progress_bar
 from rationale.reproduce.heatmaps import evaluate_heatmaps, publish
 from rationale.reproduce.measure import keep, measurements_directory
-from rationale.training import train_classifier
-from rationale.training.display import training_display
+from rationale.training.side_by_side import Run, train_side_by_side
 
 SEEDS = (1, 2, 3)
+PLAIN = "trained with borders as they are"
 
 Figures = dict[str, Any]
 
@@ -40,14 +40,15 @@ def reproduce_photographs(name: str, folder: Path, *, quick: bool = False) -> No
     shipped = _classified(model, model.network, test, "shipped weights")
     figures = classifier_figures(model, shipped)
     if not quick:
-        figures["seeds"] = [_seed_figures(model, test, folder, seed) for seed in SEEDS]
+        trained = _trained(model, folder)
+        figures["seeds"] = [_seed_figures(model, test, trained[seed], seed) for seed in SEEDS]
         keep(f"{name}-classifier", figures)
     else:
         keep(f"{name}-classifier", figures, keeping=("seeds",))
     draw_classifier(model, shipped, images)
     variants = {"shipped": model.network}
     if not quick and model.description.training.border:
-        variants["trained without other borders"] = _without_borders(model, folder)
+        variants[PLAIN] = Network.load(model.description.files.classifier, trained[PLAIN])
     keep(f"{name}-regions", {text: _regions(model, network, test) for text, network in variants.items()}, keeping=None)
     if not quick:
         publish(evaluate_heatmaps(model, folder / "heatmaps", settings_for(model)), folder / "heatmaps")
@@ -84,10 +85,15 @@ def _classified(model: Model, network: Network, split: Split, what: str) -> Clas
         return classify(model, network, split, lambda done, total: advance(done, total, ""))
 
 
-def _seed_figures(model: Model, test: Split, folder: Path, seed: int) -> Figures:
-    place = folder / f"seed-{seed}"
-    with training_display(f"{model.name}, seed {seed}", place) as report:
-        weights = train_classifier(model, place, report, seed=seed)
+def _trained(model: Model, folder: Path) -> dict[int | str, Path]:
+    """Weights of each seed, and of photographs as they are, if the model learns with other surroundings."""
+    runs: dict[int | str, Run] = {seed: Run(model, folder / f"seed-{seed}", seed) for seed in SEEDS}
+    if model.description.training.border:
+        runs[PLAIN] = Run(without_borders(model), folder / "borders-as-they-are")
+    return dict(zip(runs, train_side_by_side(list(runs.values())), strict=True))
+
+
+def _seed_figures(model: Model, test: Split, weights: Path, seed: int) -> Figures:
     network = Network.load(model.description.files.classifier, weights)
     found = _classified(model, network, test, f"seed {seed}")
     return {
@@ -99,13 +105,10 @@ def _seed_figures(model: Model, test: Split, folder: Path, seed: int) -> Figures
     }
 
 
-def _without_borders(model: Model, folder: Path) -> Network:
-    """The classifier trained on photographs as they are, borders included: what the shortcut costs."""
+def without_borders(model: Model) -> Model:
+    """The model, to be trained on whole photographs with the borders that they have: what the shortcut costs."""
     how = replace(model.description.training, border=0.0, rotate=0.0, zoom=0.0, shift=0.0)
-    plain = Model(model.name, model.directory, replace(model.description, training=how), model.gpu)
-    with training_display(f"{model.name}, borders as they are", folder / "plain") as report:
-        weights = train_classifier(plain, folder / "plain", report)
-    return Network.load(model.description.files.classifier, weights)
+    return Model(model.name, model.directory, replace(model.description, training=how), model.gpu)
 
 
 def _regions(model: Model, network: Network, test: Split) -> Figures:

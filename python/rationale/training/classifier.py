@@ -63,7 +63,7 @@ def train_classifier(
         threads: of Caffe's layers and BLAS; the weights are the same bit for bit only on the same number. None: all.
 
     Raises:
-        ModelError: the model names no solver or data set.
+        ModelError: the model names no solver or data set, or its learning rate has an end before `iterations`.
         NetworkError: the networks are wrong, or a snapshot is damaged.
     """
     files = model.description.files
@@ -85,6 +85,8 @@ def train_classifier(
     last = iterations or solver.parameter.max_iter
     if last < 1:
         raise ModelError(f"{files.solver}: max_iter must be at least 1")
+    if solver.parameter.lr_policy == "poly" and last > solver.parameter.max_iter:
+        raise ModelError(f"{files.solver}: its learning rate ends at update {solver.parameter.max_iter}, not at {last}")
     checked = Network.load(files.classifier, gpu=model.gpu)
     solver.lend_weights(checked)
     with on_threads(threads) if threads else nullcontext():

@@ -16,18 +16,30 @@ def training_display(what: str, folder: Path) -> Iterator[Report]:
 
     The curves so far are drawn to curves.png in `folder`, where matplotlib is there.
     """
-    drawn = 0
+    drawing = Drawing(what, folder)
 
     def report(progress: Progress, last: int) -> None:
-        nonlocal drawn
         advance(progress.iteration, last, _note(progress))
-        if len(progress.loss) > drawn:
-            drawn = len(progress.loss)
-            with suppress(OutputError):
-                draw_curves(what, progress, folder / "curves.png")
+        drawing(progress)
 
     with progress_bar(f"training {what}") as advance:
         yield report
+
+
+class Drawing:
+    """Draws curves.png anew in a folder whenever there is a new point, where matplotlib is there."""
+
+    def __init__(self, what: str, folder: Path) -> None:
+        self._what = what
+        self._path = folder / "curves.png"
+        self._drawn = 0
+
+    def __call__(self, progress: Progress) -> None:
+        """Draws, if `progress` has a point that is not drawn yet."""
+        if len(progress.loss) > self._drawn:
+            self._drawn = len(progress.loss)
+            with suppress(OutputError):
+                draw_curves(self._what, progress, self._path)
 
 
 def draw_curves(what: str, progress: Progress, path: Path) -> Path:
