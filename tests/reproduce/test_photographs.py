@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from rationale.datasets import Split, load_dataset
 from rationale.evaluation.classification import classify
 from rationale.model import Model
 from rationale.reproduce import measure, photographs
+from rationale.reproduce.borders import draw_borders, inverted, most_on_borders, outlined
 from rationale.training.classifier import Progress
 from rationale.training.display import draw_curves
 
@@ -35,7 +37,7 @@ def test_figures_and_charts_of_a_classifier(mnist_model: Model, few: Split, tmp_
 
 
 def test_regions_are_summed_up_with_intervals(mnist_model: Model, few: Split) -> None:
-    regions = photographs._regions(mnist_model, mnist_model.network, few)
+    regions = photographs.summed_up(photographs.measure_regions(mnist_model, few))
     assert regions["object"]["pictures"] == 60
     mean, low, high = regions["object"]["density"]
     assert 1 < low <= mean <= high
@@ -59,3 +61,38 @@ def test_curves_are_drawn_with_or_without_accuracies(tmp_path: Path) -> None:
     one = Progress(loss=[(10, 2.0), (20, 1.0)])
     for name, progress in (("both.png", both), ("one.png", one)):
         assert draw_curves("a network", progress, tmp_path / name).stat().st_size > 5000
+
+
+def test_photographs_with_most_relevance_on_their_borders_are_shown(
+    mnist_model: Model, few: Split, tmp_path: Path
+) -> None:
+    found = photographs.measure_regions(mnist_model, few)
+    rows = most_on_borders(found, 3)
+    shares = [each["border"].relevance if "border" in each else 0.0 for each in found]
+    assert [shares[row] for row in rows] == sorted(shares, reverse=True)[:3]
+    variants = {"before": (mnist_model.network, found), "after": (mnist_model.network, found)}
+    for with_photographs, across in ((True, 3), (False, 4)):
+        path = draw_borders(
+            mnist_model, few, rows, variants, tmp_path / "borders.png", with_photographs=with_photographs
+        )
+        assert Image.open(path).width // (16 + 28) >= across
+
+
+def test_an_outline_runs_inside_the_object() -> None:
+    thing = np.zeros((7, 9), bool)
+    thing[2:5, 2:7] = True
+    drawn = outlined(np.full((7, 9, 3), 200, np.uint8), {"object": thing, "border": np.zeros_like(thing)})
+    changed = (drawn != 200).any(axis=2)
+    inside = np.zeros_like(thing)
+    inside[3, 3:6] = True
+    np.testing.assert_array_equal(changed, thing & ~inside)
+
+
+def test_borders_are_inverted_and_nothing_else() -> None:
+    photo = np.full((6, 8, 3), 100, np.uint8)
+    photo[:, :2], photo[:, 6:], photo[2, 4] = 255, 0, 255
+    split = Split("test", ["one"], [photo], np.array([0]))
+    (turned,) = inverted(split).images
+    expected = photo.copy()
+    expected[:, :2], expected[:, 6:] = 0, 255
+    np.testing.assert_array_equal(turned, expected)

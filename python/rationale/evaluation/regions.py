@@ -66,6 +66,19 @@ def relevance_shares(heatmap: NDArray[np.floating], regions: Mapping[str, Mask])
     return shares
 
 
+def regions_of(model: Model, photo: Pixels, thing: Mask) -> dict[str, Mask]:
+    """`object`, `border` and `background` (neither of them) of the photo as the network sees it, bool (H, W).
+
+    Args:
+        model: whose view it is.
+        photo: as it came.
+        thing: bool, of the photo's size: where the object is.
+    """
+    object_ = model.view_mask(thing)
+    border = model.view_mask(border_mask(photo)) & ~object_
+    return {"object": object_, "background": ~object_ & ~border, "border": border}
+
+
 def measure_regions(
     model: Model,
     split: Split,
@@ -107,9 +120,7 @@ def measure_regions(
             keep=[name],
         )[name].sum(axis=1)
         for row, photo, heatmap in zip(rows, photos, relevance, strict=True):
-            thing = model.view_mask(split.objects[row])
-            border = model.view_mask(border_mask(photo)) & ~thing
-            regions = {"object": thing, "background": ~thing & ~border, "border": border}
+            regions = regions_of(model, photo, split.objects[row])
             parts = split.parts[row] if split.parts is not None else {}
             regions |= {part: model.view_mask(mask) for part, mask in parts.items()}
             found.append(relevance_shares(heatmap, regions))

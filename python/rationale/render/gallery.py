@@ -1,6 +1,6 @@
-"""The same photo under several heatmaps, side by side."""
+"""Pictures under their names, side by side, such as one photo under several heatmaps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -20,16 +20,22 @@ def gallery(photo: Pixels | None, heatmaps: Mapping[str, Map], columns: int = 5)
         heatmaps: (H, W) by name.
         columns: tiles in a row.
     """
-    tiles = {} if photo is None else {"picture": to_rgb(photo)}
-    tiles |= {name: heatmap_picture(each, symmetric_scale(each)) for name, each in heatmaps.items()}
-    drawn = {name: _tile(tile) for name, tile in tiles.items()}
-    side = max(max(tile.size) for tile in drawn.values())
+    tiles = [] if photo is None else [("picture", to_rgb(photo))]
+    return sheet(
+        tiles + [(name, heatmap_picture(each, symmetric_scale(each))) for name, each in heatmaps.items()], columns
+    )
+
+
+def sheet(tiles: Sequence[tuple[str, Pixels]], columns: int, side: int = _TILE) -> Pixels:
+    """Pictures, uint8 (h, w, 3), each about `side` pixels long under its name, in rows, uint8 (H, W, 3)."""
+    drawn = [(name, _tile(picture, side)) for name, picture in tiles]
+    width, height = (max(tile.size[axis] for _, tile in drawn) for axis in (0, 1))
     rows = -(-len(drawn) // columns)
     # Pillow's own font has no ×, hence the x below.
-    step = (side + _GAP, side + _CAPTION + _GAP)
+    step = (width + _GAP, height + _CAPTION + _GAP)
     canvas = Image.new("RGB", (columns * step[0] + _GAP, rows * step[1] + _GAP), "white")
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
-    for number, (name, tile) in enumerate(drawn.items()):
+    for number, (name, tile) in enumerate(drawn):
         x, y = _GAP + number % columns * step[0], _GAP + number // columns * step[1]
         draw.text((x, y), name.replace("×", "x"), fill=(31, 36, 48), font=font)
         canvas.paste(tile, (x, y + _CAPTION))
@@ -38,9 +44,9 @@ def gallery(photo: Pixels | None, heatmaps: Mapping[str, Map], columns: int = 5)
     return np.array(canvas)
 
 
-def _tile(picture: Pixels) -> Image.Image:
+def _tile(picture: Pixels, side: int) -> Image.Image:
     """Enlarged by whole steps, or made smaller, to about a tile."""
-    image = Image.fromarray(enlarge(picture, _TILE))
-    if max(image.size) > 1.3 * _TILE:
-        image.thumbnail((_TILE, _TILE), Image.Resampling.LANCZOS)
+    image = Image.fromarray(enlarge(picture, side))
+    if max(image.size) > 1.3 * side:
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return image

@@ -16,11 +16,14 @@ from rationale.model import Model
 from rationale.network import Network
 from rationale.render.charts import matrix_chart, reliability_chart
 from rationale.render.terminal import progress_bar
+from rationale.reproduce.borders import draw_borders, inverted, most_on_borders
 from rationale.reproduce.heatmaps import evaluate_heatmaps, publish
 from rationale.reproduce.measure import keep, measurements_directory
+from rationale.reproduce.speed import photograph_speed
 from rationale.training.side_by_side import Run, train_side_by_side
 
 SEEDS = (1, 2, 3)
+SHIPPED = "shipped"
 PLAIN = "trained with borders as they are"
 
 Figures = dict[str, Any]
@@ -46,11 +49,19 @@ def reproduce_photographs(name: str, folder: Path, *, quick: bool = False) -> No
     else:
         keep(f"{name}-classifier", figures, keeping=("seeds",))
     draw_classifier(model, shipped, images)
-    variants = {"shipped": model.network}
+    variants = {SHIPPED: model.network}
     if not quick and model.description.training.border:
         variants[PLAIN] = Network.load(model.description.files.classifier, trained[PLAIN])
-    keep(f"{name}-regions", {text: _regions(model, network, test) for text, network in variants.items()}, keeping=None)
+    found = {text: _shares(model, network, test) for text, network in variants.items()}
+    keep(f"{name}-regions", {text: summed_up(shares) for text, shares in found.items()}, keeping=None)
+    if PLAIN in variants:
+        shown = {text: (variants[which], found[which]) for text, which in (("before", PLAIN), ("after", SHIPPED))}
+        rows = most_on_borders(found[PLAIN])
+        draw_borders(model, test, rows, shown, images / f"{name}-borders.png", with_photographs=False)
+        draw_borders(model, test, rows, shown, folder / "borders.png", with_photographs=True)
+        keep(f"{name}-borders", {text: _with_other_borders(model, each, test) for text, each in variants.items()})
     if not quick:
+        keep(f"{name}-speed", photograph_speed(model))
         publish(evaluate_heatmaps(model, folder / "heatmaps", settings_for(model)), folder / "heatmaps")
 
 
@@ -111,15 +122,29 @@ def without_borders(model: Model) -> Model:
     return Model(model.name, model.directory, replace(model.description, training=how), model.gpu)
 
 
-def _regions(model: Model, network: Network, test: Split) -> Figures:
-    """Mean share of positive relevance, of area, and density of each region, with intervals, over the test pictures."""
+def _with_other_borders(model: Model, network: Network, test: Split) -> Figures:
+    """What becomes of the decisions when white borders turn black and black ones white."""
+    before = _classified(model, network, test, "borders as they are")
+    after = _classified(model, network, inverted(test), "borders inverted")
+    return {
+        "pictures": len(before.labels),
+        "accuracy": before.accuracy(),
+        "accuracy_inverted": after.accuracy(),
+        "balanced_accuracy": before.balanced_accuracy(),
+        "balanced_accuracy_inverted": after.balanced_accuracy(),
+        "changed": int((before.predictions != after.predictions).sum()),
+    }
+
+
+def _shares(model: Model, network: Network, test: Split) -> list[dict[str, Share]]:
     with progress_bar("where relevance lies") as advance:
-        found = measure_regions(model, test, network=network, report=lambda done, total: advance(done, total, ""))
-    return {name: _region([shares[name] for shares in found if name in shares]) for name in _names(found)}
+        return measure_regions(model, test, network=network, report=lambda done, total: advance(done, total, ""))
 
 
-def _names(found: Sequence[dict[str, Share]]) -> list[str]:
-    return list(dict.fromkeys(name for shares in found for name in shares))
+def summed_up(found: Sequence[dict[str, Share]]) -> Figures:
+    """Mean share of positive relevance, of area, and density of each region, with intervals, over the pictures."""
+    names = dict.fromkeys(name for shares in found for name in shares)
+    return {name: _region([shares[name] for shares in found if name in shares]) for name in names}
 
 
 def _region(shares: Sequence[Share]) -> Figures:

@@ -17,7 +17,7 @@ def write_results() -> Path:
     """Writes docs/results.md and returns its path."""
     sections = [_HEAD, _classifier(), _conservation(), _speed()]
     for name in ("flight", "cub"):
-        sections += [_photographs(name), _regions(name)]
+        sections += [_photographs(name), _regions(name), *_borders(name), _photograph_speed(name)]
     sections += [*_heatmaps(), _fresh()]
     path = measurements_directory().parent / "results.md"
     path.write_text("\n".join(sections), encoding="utf-8")
@@ -145,6 +145,56 @@ def _regions(name: str) -> str:
         "Background: neither object nor border. Regions of parts are small cells or discs around them."
     )
     return _section(title, figures, rows, remark)
+
+
+def _borders(name: str) -> list[str]:
+    """What the shortcut costs: decisions with other borders, before and after training with other surroundings."""
+    figures = _read(f"{name}-borders")
+    if figures is None:
+        return []
+    rows: list[tuple[str, ...]] = [
+        ("weights", "accuracy", "borders inverted", "balanced accuracy", "borders inverted", "decisions that change")
+    ]
+    for weights, found in figures.items():
+        if weights != "where":
+            shares = ("accuracy", "accuracy_inverted", "balanced_accuracy", "balanced_accuracy_inverted")
+            changed = f"{found['changed']} of {found['pictures']}"
+            rows.append((weights, *(f"{found[each]:.2%}" for each in shares), changed))
+    remark = (
+        "White borders made black, and black ones white: a classifier that looks at the thing decides as before. The "
+        "test photographs with most relevance on their borders, before and after training with other surroundings; "
+        "the object's outline is dark, the border's orange:\n\n"
+        f"![Heatmaps before and after](images/{name}-borders.png)"
+    )
+    return [_section(f"{name}: do borders decide?", figures, rows, remark)]
+
+
+def _photograph_speed(name: str) -> str:
+    figures = _read(f"{name}-speed")
+    if figures is None:
+        return _section(f"{name}: speed", None, [])
+    one, count = figures["explain_one"], figures["pictures"]
+    rows = [
+        ("command", "measured", "bar"),
+        (
+            "`rationale explain` on one photograph, all outputs, start-up included",
+            f"median {one['median']:.2f} s, least {one['least']:.2f} s of {one['runs']:.0f}",
+            "3 s",
+        ),
+        (f"bare LRP on {count} test photographs", f"{figures['lrp']:.1f} s", ""),
+        (
+            "`rationale batch heatmaps` on them, one process, start-up included",
+            f"{figures['one_process']:.1f} s, {figures['batch_over_lrp']:.2f} × bare LRP",
+            "1.3 ×",
+        ),
+        (
+            "the same with `--workers 2`",
+            f"{figures['two_workers']:.1f} s, {figures['two_workers_gain']:.2f} × the throughput",
+            "1.7 ×",
+        ),
+    ]
+    remark = f"Medians of {figures['rounds']} rounds, in which the three take turns; one thread for each process."
+    return _section(f"{name}: speed", figures, rows, remark)
 
 
 def _heatmaps() -> list[str]:
