@@ -7,6 +7,14 @@ from typing import Any
 from rationale.errors import OptionError, OutputError
 
 _AHEAD = 2  # parts under way for each worker: more would only fill memory
+# One heap, whose freed memory is kept for the next part: asking the system for it each time costs half as much again.
+_WORKER = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
 
 
 @contextmanager
@@ -30,7 +38,7 @@ def client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
             yield connected
         return
     with (
-        dask.config.set({"logging.distributed": "error"}),
+        dask.config.set({"logging.distributed": "error", "distributed.nanny.pre-spawn-environ": _WORKER}),
         LocalCluster(
             n_workers=workers or 1, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
         ) as local,

@@ -10,9 +10,11 @@ ends, the same command goes on with the parts that are there and comes to the sa
 
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -23,6 +25,7 @@ from rationale.batch.explain import explained, explained_elsewhere
 from rationale.batch.parts import Parts, opened
 from rationale.datasets import Split
 from rationale.errors import OptionError, OutputError
+from rationale.lrp import Composite
 from rationale.model import Model
 from rationale.network import on_threads
 
@@ -87,13 +90,14 @@ def write_heatmaps(
                 how = (composite, precision, count, model.gpu)
                 found = _on_workers(model, split, parts, missing, how, workers, scheduler)
             else:
-                found = ((each, explained(model, split, parts.rows(each), rules, precision)) for each in missing)
-            with on_threads(count):
+                found = _here(model, split, parts, missing, rules, precision, count)
+            with _Assembly(parts, path) as assembly:
                 for start, arrays in found:
                     parts.write(start, arrays)
+                    assembly.go_on()
                     done += len(parts.rows(start))
                     report(done, len(split))
-            _assemble(parts, path, run)
+                assembly.finish(run)
             parts.remove()
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
@@ -103,7 +107,15 @@ def write_heatmaps(
 def part_size(model: Model) -> int:
     """Pictures explained together: as many as fit into a few hundred megabytes."""
     height, width = model.input_size
-    return 100 if height * width <= 64 * 64 else 8
+    return 100 if height * width <= 64 * 64 else 4
+
+
+def _here(
+    model: Model, split: Split, parts: Parts, missing: list[int], rules: Composite, precision: str, threads: int
+) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
+    with on_threads(threads):
+        for start in missing:
+            yield start, explained(model, split, parts.rows(start), rules, precision)
 
 
 def _on_workers(
@@ -157,27 +169,52 @@ def _check_room(model: Model, split: Split, path: Path, precision: str) -> None:
         raise OutputError(f"{path}: wants up to {needed / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are free there")
 
 
-def _assemble(parts: Parts, path: Path, run: dict[str, str]) -> None:
-    """Makes the file of all parts, in order, and puts it in its place in one step."""
-    partial = path.with_name(path.name + ".part")
-    try:
-        with h5py.File(partial, "w") as file:
-            for start in parts.starts:
-                for name, values in parts.read(start).items():
-                    _append(file, name, values, parts)
-            file.attrs.update({**run, "done": parts.total})
-    except RuntimeError as error:  # what h5py makes of a full disk
-        raise OutputError(f"{path}: cannot be written ({error})") from error
-    os.replace(partial, path)
+class _Assembly:
+    """Makes the file of the parts, in order, as they come; only a finished one gets its name."""
 
+    def __init__(self, parts: Parts, path: Path) -> None:
+        self._parts = parts
+        self._path = path
+        self._partial = path.with_name(path.name + ".part")
+        self._waiting = deque(parts.starts)
 
-def _append(file: h5py.File, name: str, values: NDArray[Any], parts: Parts) -> None:
-    if name not in file:
-        chunks = (min(parts.size, parts.total), *values.shape[1:])
+    def __enter__(self) -> Self:
+        self._file = h5py.File(self._partial, "w")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._full_disk():
+            self._file.close()
+        self._partial.unlink(missing_ok=True)
+
+    def go_on(self) -> None:
+        """Appends every part that is there and whose turn it is."""
+        with self._full_disk():
+            while self._waiting and self._parts.has(self._waiting[0]):
+                start = self._waiting.popleft()
+                rows = self._parts.rows(start)
+                for name, values in self._parts.read(start).items():
+                    data = self._file[name] if name in self._file else self._created(name, values)
+                    data[rows.start : rows.stop] = values.astype(object) if values.dtype.kind == "U" else values
+
+    def finish(self, run: dict[str, str]) -> None:
+        """Appends the rest and puts the file in its place in one step."""
+        self.go_on()
+        with self._full_disk():
+            self._file.attrs.update({**run, "done": self._parts.total})
+            self._file.close()
+        os.replace(self._partial, self._path)
+
+    def _created(self, name: str, values: NDArray[Any]) -> h5py.Dataset:
+        """Room for all pictures; a part is a chunk."""
+        total = self._parts.total
+        chunks = (min(self._parts.size, total), *values.shape[1:])
         kind = h5py.string_dtype() if values.dtype.kind == "U" else values.dtype
-        shape = (0, *values.shape[1:])
-        file.create_dataset(name, shape, kind, maxshape=(None, *shape[1:]), chunks=chunks, compression="lzf")
-    data = file[name]
-    start = len(data)
-    data.resize(start + len(values), axis=0)
-    data[start:] = values.astype(object) if values.dtype.kind == "U" else values
+        return self._file.create_dataset(name, (total, *values.shape[1:]), kind, chunks=chunks, compression="lzf")
+
+    @contextmanager
+    def _full_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:  # what h5py makes of it
+            raise OutputError(f"{self._path}: cannot be written ({error})") from error

@@ -37,7 +37,11 @@ class Parts:
 
     def missing(self) -> list[int]:
         """Parts that are not there yet, by their first picture."""
-        return [start for start in self.starts if not self._path(start).exists()]
+        return [start for start in self.starts if not self.has(start)]
+
+    def has(self, start: int) -> bool:
+        """Whether the part is there."""
+        return self._path(start).exists()
 
     def write(self, start: int, arrays: Arrays) -> None:
         """Keeps a part, in one step."""
