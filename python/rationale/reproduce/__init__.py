@@ -1,8 +1,10 @@
 """Repeats the experiments: trains, measures, and writes docs/results.md from what was measured."""
 
+import time
 from pathlib import Path
 
 from rationale.errors import DataError
+from rationale.reproduce.measure import keep
 from rationale.reproduce.results import write_results
 
 EXPERIMENTS = ("mnist", "flight", "cub")
@@ -18,6 +20,7 @@ def run_experiment(name: str, folder: Path, *, quick: bool = False) -> Path:
     """
     if name not in EXPERIMENTS:
         raise DataError(f"no experiment is named {name!r}; there are {', '.join(EXPERIMENTS)}")
+    started = time.monotonic()
     if name == "mnist":
         from rationale.reproduce.mnist import reproduce_mnist
 
@@ -26,6 +29,8 @@ def run_experiment(name: str, folder: Path, *, quick: bool = False) -> Path:
         from rationale.reproduce.photographs import reproduce_photographs
 
         reproduce_photographs(name, folder / name, quick=quick)
+    if quick:
+        keep("reproduce-quick", {name: time.monotonic() - started}, keeping=None)
     return write_results()
 
 

@@ -1,5 +1,6 @@
 """The experiments with photographs, flight and CUB: the classifiers, where they look, and how good the heatmaps are."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -107,8 +108,11 @@ def _trained(model: Model, folder: Path) -> dict[int | str, Path]:
 def _seed_figures(model: Model, test: Split, weights: Path, seed: int) -> Figures:
     network = Network.load(model.description.files.classifier, weights)
     found = _classified(model, network, test, f"seed {seed}")
+    progress = json.loads((weights.parent / "progress.json").read_text(encoding="utf-8"))
     return {
         "seed": seed,
+        "updates": progress["iteration"],
+        "seconds": progress["seconds"],
         "accuracy": found.accuracy(),
         "balanced_accuracy": found.balanced_accuracy(),
         "calibration_error": found.calibration_error(),

@@ -18,7 +18,7 @@ def write_results() -> Path:
     sections = [_HEAD, _classifier(), _conservation(), _speed()]
     for name in ("flight", "cub"):
         sections += [_photographs(name), _regions(name), *_borders(name), _photograph_speed(name)]
-    sections += [*_heatmaps(), _fresh()]
+    sections += [*_heatmaps(), _quick(), _fresh()]
     path = measurements_directory().parent / "results.md"
     path.write_text("\n".join(sections), encoding="utf-8")
     return path
@@ -116,7 +116,14 @@ def _photographs(name: str) -> str:
         accuracies = (f"{each['accuracy']:.2%}", f"{each['balanced_accuracy']:.2%}")
         rows.append((what, *accuracies, f"{each['calibration_error']:.3f}"))
     found = [each["accuracy"] for each in seeds]
-    spread = f"Spread over {len(seeds)} seeds: {min(found):.2%} to {max(found):.2%}. " if found else ""
+    spread = ""
+    if seeds:
+        minutes = [each["seconds"] / 60 for each in seeds]
+        spread = (
+            f"Spread over {len(seeds)} seeds: {min(found):.2%} to {max(found):.2%}. Each: {seeds[0]['updates']} updates "
+            f"in {min(minutes):.0f} to {max(minutes):.0f} minutes on one thread, as many side by side as there are "
+            "cores. "
+        )
     worst = sorted(figures["by_class"].items(), key=lambda item: item[1])[:5]
     classes = ", ".join(f"{label} {share:.1%}" for label, share in worst)
     remark = (
@@ -284,6 +291,19 @@ def _depths(figures: dict[str, Any]) -> list[str]:
 def _interval(estimate: Sequence[float]) -> str:
     mean, low, high = estimate
     return f"{mean:.3f} ({low:.3f}–{high:.3f})"
+
+
+def _quick() -> str:
+    figures = _read("reproduce-quick")
+    if figures is None:
+        return _section("`make reproduce-quick`", None, [])
+    times = {name: seconds for name, seconds in figures.items() if name != "where"}
+    rows: list[tuple[str, ...]] = [("experiment", "time", "bar")]
+    rows += [(name, f"{seconds:.0f} s", "") for name, seconds in times.items()]
+    rows.append(("all", f"{sum(times.values()):.0f} s", "10 min"))
+    return _section(
+        "`make reproduce-quick`", figures, rows, "From the shipped weights; what is fetched is there already."
+    )
 
 
 def _fresh() -> str:
