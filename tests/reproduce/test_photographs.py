@@ -36,9 +36,10 @@ def test_figures_and_charts_of_a_classifier(mnist_model: Model, few: Split, tmp_
     assert all(path.stat().st_size > 5000 for path in written)
 
 
-def test_regions_are_summed_up_with_intervals(mnist_model: Model, few: Split) -> None:
+def test_regions_are_summed_up_with_intervals(mnist_model: Model, few: Split, tmp_path: Path) -> None:
     regions = photographs.summed_up(photographs.measure_regions(mnist_model, few))
     assert regions["object"]["pictures"] == 60
+    assert photographs.draw_regions(mnist_model, {"shipped": regions}, 60, tmp_path).stat().st_size > 5000
     mean, low, high = regions["object"]["density"]
     assert 1 < low <= mean <= high
     assert 0.5 < regions["object"]["relevance"][0] + regions["border"]["relevance"][0] <= 1

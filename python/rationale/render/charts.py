@@ -152,8 +152,11 @@ def _figure(
         raise OutputError("charts want matplotlib: pip install 'rationale[metrics]'") from error
     with pyplot.rc_context(_STYLE):
         margin = 1.6 if "sharey" in more and not legend else 0.6
+        across = max(
+            panels * width + margin, 0.11 * len(title), 0 if legend else 0.06 * len(note)
+        )  # inches, for all text
         figure, grid = pyplot.subplots(
-            1, panels, figsize=(panels * width + margin, height + 0.5), layout="constrained", squeeze=False, **more
+            1, panels, figsize=(across, height + 0.5), layout="constrained", squeeze=False, **more
         )
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         yield grid[0]

@@ -1,7 +1,7 @@
 """The experiments with photographs, flight and CUB: the classifiers, where they look, and how good the heatmaps are."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from rationale.evaluation.heatmaps import settings_for
 from rationale.evaluation.regions import Share, measure_regions
 from rationale.model import Model
 from rationale.network import Network
-from rationale.render.charts import matrix_chart, reliability_chart
+from rationale.render.charts import Dot, dot_chart, matrix_chart, reliability_chart
 from rationale.render.terminal import progress_bar
 from rationale.reproduce.borders import draw_borders, inverted, most_on_borders
 from rationale.reproduce.heatmaps import evaluate_heatmaps, publish
@@ -28,6 +28,8 @@ SHIPPED = "shipped"
 PLAIN = "trained with borders as they are"
 
 Figures = dict[str, Any]
+
+_WHOLES = ("object", "background", "border")  # regions that make up a picture; the others are parts of the object
 
 
 def reproduce_photographs(name: str, folder: Path, *, quick: bool = False) -> None:
@@ -54,7 +56,9 @@ def reproduce_photographs(name: str, folder: Path, *, quick: bool = False) -> No
     if not quick and model.description.training.border:
         variants[PLAIN] = Network.load(model.description.files.classifier, trained[PLAIN])
     found = {text: _shares(model, network, test) for text, network in variants.items()}
-    keep(f"{name}-regions", {text: summed_up(shares) for text, shares in found.items()}, keeping=None)
+    regions = {text: summed_up(shares) for text, shares in found.items()}
+    keep(f"{name}-regions", regions, keeping=None)
+    draw_regions(model, regions, len(test), images)
     if PLAIN in variants:
         shown = {text: (variants[which], found[which]) for text, which in (("before", PLAIN), ("after", SHIPPED))}
         rows = most_on_borders(found[PLAIN])
@@ -90,6 +94,20 @@ def draw_classifier(model: Model, found: Classification, folder: Path) -> list[P
         matrix_chart(folder / f"{model.name}-confusion.png", title, found.confusion(), model.labels, note=note),
         reliability_chart(folder / f"{model.name}-calibration.png", title, confidence, right, counts, note=error),
     ]
+
+
+def draw_regions(model: Model, regions: Mapping[str, Figures], pictures: int, folder: Path) -> Path:
+    """How dense relevance is in each region, for each set of weights, as a PNG; returns its path."""
+    first = next(iter(regions.values()))
+    parts = sorted(set(first) - set(_WHOLES), key=lambda part: -first[part]["density"][0])
+    panels = {
+        text: {name: Dot(*found[name]["density"]) for name in (*_WHOLES, *parts) if name in found}
+        for text, found in regions.items()
+    }
+    title = f"{model.description.title}: how dense relevance is"
+    note = f"share of relevance over share of area, {pictures} test pictures; 1 (line) is chance"
+    path = folder / f"{model.name}-regions.png"
+    return dot_chart(path, title, panels, highlighted=["border"], chance=dict.fromkeys(panels, 1.0), note=note)
 
 
 def _classified(model: Model, network: Network, split: Split, what: str) -> Classification:

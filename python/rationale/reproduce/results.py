@@ -120,9 +120,9 @@ def _photographs(name: str) -> str:
     if seeds:
         minutes = [each["seconds"] / 60 for each in seeds]
         spread = (
-            f"Spread over {len(seeds)} seeds: {min(found):.2%} to {max(found):.2%}. Each: {seeds[0]['updates']} updates "
-            f"in {min(minutes):.0f} to {max(minutes):.0f} minutes on one thread, as many side by side as there are "
-            "cores. "
+            f"Spread over {len(seeds)} seeds: {min(found):.2%} to {max(found):.2%}. Each learnt in "
+            f"{seeds[0]['updates']} updates, {min(minutes):.0f} to {max(minutes):.0f} minutes on one thread, as many "
+            "side by side as there are cores. "
         )
     worst = sorted(figures["by_class"].items(), key=lambda item: item[1])[:5]
     classes = ", ".join(f"{label} {share:.1%}" for label, share in worst)
@@ -149,7 +149,8 @@ def _regions(name: str) -> str:
     remark = (
         "Positive relevance for the predicted class on test photographs; density is the share of relevance over that "
         "of the area, 1 is chance. Border: plain white or black areas at the edge, where Caltech turned photographs. "
-        "Background: neither object nor border. Regions of parts are small cells or discs around them."
+        "Background: neither object nor border. Regions of parts are small cells or discs around them.\n\n"
+        f"![Density of relevance by region](images/{name}-regions.png)"
     )
     return _section(title, figures, rows, remark)
 
