@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from rationale.batch import cluster, heatmaps, write_heatmaps
+from rationale.batch.explain import explained_elsewhere
 from rationale.datasets import Split, load_dataset
 from rationale.errors import OptionError, OutputError
 from rationale.model import Model
@@ -124,10 +125,9 @@ def test_two_runs_do_not_write_the_same_file(mnist_model: Model, split: Split, t
 
 def test_workers_give_the_same_file_bit_for_bit_though_one_is_killed(mnist_model: Model, tmp_path: Path) -> None:
     """One of two worker processes is killed once the first parts are there."""
-    pytest.importorskip("distributed", reason="pip install 'rationale[cluster]'")
+    distributed = pytest.importorskip("distributed", reason="pip install 'rationale[cluster]'")
     psutil = pytest.importorskip("psutil")  # comes with it
     test = load_dataset("mnist").split("test")
-    few = replace(test, ids=test.ids[:2000], images=test.images[:2000], labels=test.labels[:2000])
     killed = []
 
     def kill_one(done: int, total: int) -> None:
@@ -138,9 +138,59 @@ def test_workers_give_the_same_file_bit_for_bit_though_one_is_killed(mnist_model
             worker.kill()
             time.sleep(0.1)
 
-    write_heatmaps(mnist_model, few, tmp_path / "workers.h5", report=kill_one, workers=2)
+    write_heatmaps(mnist_model, test, tmp_path / "workers.h5", report=kill_one, workers=2)
     assert killed
-    assert_same(tmp_path / "workers.h5", write_heatmaps(mnist_model, few, tmp_path / "one.h5", threads=1))
+    one = write_heatmaps(mnist_model, test, tmp_path / "one.h5", threads=1)
+    assert_same(tmp_path / "workers.h5", one)
+
+    # A cluster that is there, whose worker runs two tasks at a time.
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as standing:
+        there = write_heatmaps(mnist_model, test, tmp_path / "there.h5", scheduler=standing.scheduler_address)
+    assert_same(there, one)
+
+
+def test_a_worker_with_other_files_refuses(mnist_model: Model) -> None:
+    test = load_dataset("mnist").split("test")
+    place, one = str(mnist_model.directory), mnist_model.fingerprint
+    for model, pictures in (("another", test.fingerprint()), (one, "another")):
+        with pytest.raises(OptionError, match="another model or other pictures"):
+            explained_elsewhere(place, model, "mnist", "test", pictures, [0], None, "float32", 1, None)
+
+
+def test_a_scheduler_without_workers_is_named(
+    mnist_model: Model, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distributed = pytest.importorskip("distributed", reason="pip install 'rationale[cluster]'")
+    monkeypatch.setattr(cluster, "_PATIENCE", 1)
+    with (
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None, protocol="tcp") as empty,
+        pytest.raises(OptionError, match="has no workers"),
+    ):
+        write_heatmaps(mnist_model, split, tmp_path / "out.h5", scheduler=empty.scheduler_address)
+
+
+@pytest.mark.parametrize("name", ["run.json", "00000000.npz"])
+def test_damaged_parts_are_named(mnist_model: Model, split: Split, tmp_path: Path, name: str) -> None:
+    parts = tmp_path / "out.h5.parts"
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_heatmaps(mnist_model, split, tmp_path / "out.h5", report=stop)
+    (parts / name).write_bytes(b"{")
+    with pytest.raises(OutputError, match=f"{name}: is damaged"):
+        write_heatmaps(mnist_model, split, tmp_path / "out.h5")
+
+
+def test_a_damaged_file_and_other_pictures_are_named(mnist_model: Model, split: Split, tmp_path: Path) -> None:
+    path = write_heatmaps(mnist_model, split, tmp_path / "out.h5")
+    changed = replace(split, version="a photograph was replaced")
+    with pytest.raises(OutputError, match="holds another run .pictures"):
+        write_heatmaps(mnist_model, changed, path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(OutputError, match="out.h5: is damaged"):
+        write_heatmaps(mnist_model, split, path)
 
 
 def test_a_scheduler_that_is_not_there_is_named(mnist_model: Model, split: Split, tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rationale.errors import OptionError, OutputError
+from rationale.errors import OptionError, OutputError, RationaleError
 
+_PATIENCE = 30  # seconds for the first worker to come
 _AHEAD = 2  # parts under way for each worker: more would only fill memory
 # One heap, whose freed memory is kept for the next part: asking the system for it each time costs half as much again.
 _WORKER = {
@@ -58,7 +59,7 @@ def compute(
     from distributed import KilledWorker, as_completed
 
     waiting = iter(tasks)
-    known = max(1, len(connected.scheduler_info()["workers"]))
+    known = _workers(connected)
     numbers: dict[Any, int] = {}
     running = as_completed()
 
@@ -76,6 +77,21 @@ def compute(
             result = future.result()
         except KilledWorker as error:
             raise OutputError(f"several workers died over the same pictures: {error}") from error
+        except RationaleError:
+            raise
+        except Exception as error:
+            raise OutputError(f"a worker failed: {type(error).__name__}: {error}") from error
         yield numbers.pop(future.key), result
         future.release()
         submit()
+
+
+def _workers(connected: Any) -> int:
+    """How many there are; waits for the first."""
+    from distributed import TimeoutError as NoneCame
+
+    try:
+        connected.wait_for_workers(1, timeout=_PATIENCE)
+    except NoneCame as error:
+        raise OptionError(f"the Dask scheduler has no workers (waited {_PATIENCE} s)") from error
+    return len(connected.scheduler_info()["workers"])

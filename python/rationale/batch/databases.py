@@ -5,6 +5,7 @@ In the directory: `<split>-0000.h5`, … with `data` (N, C, H, W) float32, prepr
 has its digest is not written again.
 """
 
+import hashlib
 import math
 import os
 from collections.abc import Callable
@@ -33,9 +34,12 @@ def write_database(
         report: called with the pictures done and their number.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, holds another split's or model's data, or Caffe cannot read there.
     """
+    if any(letter.isspace() for letter in str(folder.resolve())):
+        raise OutputError(f"{folder.resolve()}: Caffe cannot read databases from a path with a space in it")
     size = max(1, SHARD // (math.prod(_shape(model)) * 4))
+    made_from = hashlib.sha256(repr((model.description.input, _shape(model), split.fingerprint())).encode()).hexdigest()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         digests = _read_digests(folder)
@@ -43,9 +47,11 @@ def write_database(
             rows = range(start, min(start + size, len(split)))
             path = folder / f"{split.name}-{number:04}.h5"
             if not path.exists() or digests.get(path.name) != file_digest(path):
-                _write_shard(model, split, rows, path)
+                _write_shard(model, split, rows, path, made_from)
                 digests[path.name] = file_digest(path)
                 _write_digests(folder, digests)
+            elif _made_from(path) != made_from:
+                raise OutputError(f"{path}: is made of other pictures, or for another model; choose another folder")
             report(rows[-1] + 1, len(split))
         listed = [folder.resolve() / f"{split.name}-{number:04}.h5" for number in range(-(-len(split) // size))]
         source = folder / f"{split.name}.txt"
@@ -55,12 +61,18 @@ def write_database(
     return source
 
 
-def _write_shard(model: Model, split: Split, rows: range, path: Path) -> None:
+def _made_from(path: Path) -> str:
+    with h5py.File(path) as file:
+        return str(file.attrs.get("made_from"))
+
+
+def _write_shard(model: Model, split: Split, rows: range, path: Path, made_from: str) -> None:
     partial = path.with_suffix(".part")
     with h5py.File(partial, "w", track_order=True) as file:
         data = file.create_dataset("data", (len(rows), *_shape(model)), np.float32)
         for place, row in enumerate(rows):
             data[place] = model.preprocess([model.view(split.images[row])])[0]
+        file.attrs["made_from"] = made_from
         file["label"] = split.labels[rows.start : rows.stop].astype(np.float32)
     os.replace(partial, path)
 

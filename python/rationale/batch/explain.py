@@ -1,6 +1,7 @@
 """Explains some pictures of a split into plain arrays: the work of one part, here or in another process."""
 
 import functools
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rationale.datasets import Split, load_dataset
+from rationale.errors import OptionError
 from rationale.lrp import Composite, propagate
 from rationale.model import Model
 from rationale.network import on_threads
 
 Arrays = dict[str, NDArray[Any]]
+
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def explained(model: Model, split: Split, rows: Sequence[int], composite: Composite, precision: str) -> Arrays:
@@ -41,20 +45,32 @@ def explained(model: Model, split: Split, rows: Sequence[int], composite: Compos
 
 def explained_elsewhere(
     model: str,
+    fingerprint: str,
     dataset: str,
     split: str,
+    pictures: str,
     rows: Sequence[int],
     composite: str | None,
     precision: str,
     threads: int,
     gpu: int | None,
 ) -> Arrays:
-    """The same by names, for a worker process, which loads model and data set once."""
-    loaded, pictures = _loaded(model, dataset, split, gpu)
-    with on_threads(threads):
-        return explained(loaded, pictures, rows, loaded.composite(composite), precision)
+    """The same by names, for a worker process, which loads model and data set once and does one part at a time.
+
+    Raises:
+        OptionError: the worker's files are not those of who asks.
+    """
+    with _ONE_AT_A_TIME:  # a network has one set of blobs, however many threads its process has
+        loaded, found = _loaded(model, fingerprint, dataset, split, pictures, gpu)
+        with on_threads(threads):
+            return explained(loaded, found, rows, loaded.composite(composite), precision)
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(model: str, dataset: str, split: str, gpu: int | None) -> tuple[Model, Split]:
-    return Model.load(model, gpu=gpu), load_dataset(dataset).split(split)
+def _loaded(
+    model: str, fingerprint: str, dataset: str, split: str, pictures: str, gpu: int | None
+) -> tuple[Model, Split]:
+    loaded, found = Model.load(model, gpu=gpu), load_dataset(dataset).split(split)
+    if (loaded.fingerprint, found.fingerprint()) != (fingerprint, pictures):
+        raise OptionError(f"a worker has another model or other pictures at {model} and {dataset!r}")
+    return loaded, found

@@ -2,7 +2,7 @@
 
 Layout: `id` (N,) text, `label`, `prediction` (N,) int64, `score` (N,) float32, `heatmap` (N, H, W) float32 or float16,
 `channel_relevance/<layer>` (N, C) float32, chunked and compressed; attributes: model, fingerprint (of its files),
-dataset, split, composite, precision, threads, done (pictures written).
+dataset, split, pictures (fingerprint), composite, precision, threads, done (pictures written).
 
 While it works, finished parts lie in `<file>.parts`; the file is made of them in the end, in one step. However a run
 ends, the same command goes on with the parts that are there and comes to the same file.
@@ -65,6 +65,8 @@ def write_heatmaps(
         RuleError: no composite has that name.
         OptionError: the precision is unknown, or the workers cannot be had.
     """
+    if workers and scheduler:
+        raise OptionError("--workers are for this machine, --scheduler names another cluster; give one of them")
     if precision not in PRECISIONS:
         raise OptionError(f"precision {precision!r} is unknown; there are {', '.join(PRECISIONS)}")
     rules = model.composite(composite)
@@ -74,6 +76,7 @@ def write_heatmaps(
         "fingerprint": model.fingerprint,
         "dataset": model.description.dataset or "",
         "split": split.name,
+        "pictures": split.fingerprint(),
         "composite": rules.name,
         "precision": precision,
         "threads": str(count),
@@ -128,7 +131,8 @@ def _on_workers(
     scheduler: str | None,
 ) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
     place, dataset = str(model.directory.resolve()), str(model.description.dataset)
-    tasks = [(start, (place, dataset, split.name, list(parts.rows(start)), *how)) for start in missing]
+    work = (place, model.fingerprint, dataset, split.name, split.fingerprint())
+    tasks = [(start, (*work, list(parts.rows(start)), *how)) for start in missing]
     with client(workers, scheduler) as connected:
         yield from compute(connected, explained_elsewhere, tasks)
 
@@ -145,8 +149,12 @@ def _is_done(path: Path, run: dict[str, str], total: int) -> bool:
         raise OutputError(f"{path}: is a directory; name a file")
     if not h5py.is_hdf5(path):
         raise OutputError(f"{path}: is no HDF5 file; choose another --out")
-    with h5py.File(path) as file:
-        if "model" not in file.attrs:
+    try:
+        file = h5py.File(path)
+    except OSError as error:
+        raise OutputError(f"{path}: is damaged ({error}); remove it") from error
+    with file:
+        if not {"model", "done"} <= set(file.attrs):
             raise OutputError(f"{path}: was not written by this command; choose another --out")
         for key, value in run.items():
             if file.attrs.get(key) != value:

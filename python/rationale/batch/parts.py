@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,8 +56,11 @@ class Parts:
 
     def read(self, start: int) -> dict[str, NDArray[Any]]:
         """A part that is there."""
-        with np.load(self._path(start)) as arrays:
-            return {name.replace("|", "/"): arrays[name] for name in arrays.files}
+        try:
+            with np.load(self._path(start)) as arrays:
+                return {name.replace("|", "/"): arrays[name] for name in arrays.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise OutputError(f"{self._path(start)}: is damaged ({error}); remove it and start again") from error
 
     def remove(self) -> None:
         """Removes all of them."""
@@ -92,7 +96,10 @@ def _check_run(path: Path, run: Mapping[str, str]) -> None:
         partial = path.with_suffix(".part")
         partial.write_text(json.dumps(run), encoding="utf-8")
         os.replace(partial, path)
-    kept = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        kept = dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise OutputError(f"{path}: is damaged; remove {path.parent}, or choose another --out") from error
     for key, value in run.items():
         if kept.get(key) != value:
             raise OutputError(

@@ -1,5 +1,6 @@
 """The interface that every data set offers."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -43,6 +44,7 @@ class Split:
         parts: bool (H, W) of each visible part, by the part's name.
         attributes: value by attribute; words, or a strength from 0 to 1.
         captions: what people wrote about the picture.
+        version: changes when the pictures do, where ids and labels alone do not tell: in people's own folders.
     """
 
     name: str
@@ -53,9 +55,16 @@ class Split:
     parts: Sequence[Mapping[str, Mask]] | None = None
     attributes: Sequence[Mapping[str, str | float]] | None = None
     captions: Sequence[Sequence[str]] | None = None
+    version: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def fingerprint(self) -> str:
+        """Twelve digits of a SHA-256 over ids, labels and version: work on one split is not gone on with on another."""
+        digest = hashlib.sha256("\0".join([self.name, self.version, *self.ids]).encode())
+        digest.update(np.asarray(self.labels, "<i8").tobytes())
+        return digest.hexdigest()[:12]
 
 
 def joined(one: Split, other: Split) -> Split:
@@ -69,6 +78,7 @@ def joined(one: Split, other: Split) -> Split:
         [*one.ids, *other.ids],
         OnDemand(range(len(one) + len(other)), picture),
         np.concatenate([one.labels, other.labels]),
+        version=one.version + other.version,
     )
 
 

@@ -124,7 +124,12 @@ def measure_heatmaps(
     chosen = check_methods(model, names)
     rows = np.unique(np.linspace(0, len(split) - 1, min(settings.pictures, len(split))).astype(int))
     folder.mkdir(parents=True, exist_ok=True)
-    run = {"fingerprint": model.fingerprint, "split": split.name, **asdict(settings)}
+    run = {
+        "fingerprint": model.fingerprint,
+        "split": split.name,
+        "pictures_in": split.fingerprint(),
+        **asdict(settings),
+    }
     run |= {"yardsticks": YARDSTICKS, "random_labels": random_labels is not None, "fillings": list(settings.fillings)}
     found = {}
     for done, name in enumerate(chosen):
