@@ -1,6 +1,9 @@
 """Where the project's own files live (models, weights, manifest) and where downloads are kept."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -18,6 +21,22 @@ def shared_directory(name: str) -> Path:
 def cache_directory() -> Path:
     """Directory for downloads; follows XDG_CACHE_HOME."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rationale"
+
+
+@contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Holds a lock file against other processes inside the block; yields whether it could be had.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with open(path, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def mirror_directories() -> list[Path]:

@@ -77,7 +77,7 @@ def test_near_duplicates_are_on_one_side() -> None:
     prints = random.random((60, 256)) > 0.5
     prints[1] = prints[0] ^ (random.random(256) > 0.95)
     prints[7] = prints[1] ^ (random.random(256) > 0.95)
-    groups = near_duplicates(prints)
+    groups = near_duplicates(prints, of_set=1.0)
     assert groups[0] == groups[1] == groups[7]
     assert len(np.unique(groups)) == 58
     found = stratified_split(np.arange(60) % 2, groups)

@@ -1,6 +1,7 @@
 """Training must learn, see every picture once an epoch, and change pictures only within what model.toml says."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from rationale.description import Training
 from rationale.errors import ModelError, NetworkError, OutputError
 from rationale.model import Model
 from rationale.network import Solver
+from rationale.resources import held
 from rationale.training import train_classifier
 from rationale.training.augment import augment
-from rationale.training.classifier import training_batch
+from rationale.training.classifier import Progress, training_batch
 
 
 def test_a_few_updates_learn_something(mnist_model: Model, tmp_path: Path) -> None:
@@ -98,10 +100,62 @@ def test_mistakes_are_named(mnist_model: Model, tmp_path: Path) -> None:
     (tmp_path / "progress.json").write_text("{")
     with pytest.raises(OutputError, match=r"progress\.json: cannot be read"):
         train_classifier(mnist_model, tmp_path)
-    with pytest.raises(OutputError, match="cannot be made"):
+    with pytest.raises(OutputError, match="cannot be written"):
         train_classifier(mnist_model, tmp_path / "progress.json" / "below")
-    from dataclasses import replace
-
     description = replace(mnist_model.description, dataset=None)
     with pytest.raises(ModelError, match=r"wants files\.solver and dataset"):
         train_classifier(Model("mine", mnist_model.directory, description), tmp_path)
+
+
+@pytest.fixture
+def quiet_model(mnist_model: Model) -> Model:
+    """LeNet that learns from val too, so that no time is spent on accuracies."""
+    how = replace(mnist_model.description.training, with_val=True)
+    return Model("quiet", mnist_model.directory, replace(mnist_model.description, training=how))
+
+
+def test_an_interrupted_training_has_the_same_curve(quiet_model: Model, tmp_path: Path) -> None:
+    def interrupt(progress: Progress, last: int) -> None:
+        if progress.iteration == 10:
+            raise KeyboardInterrupt
+
+    train_classifier(quiet_model, tmp_path / "whole", iterations=20, threads=1)
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier(quiet_model, tmp_path / "cut", interrupt, iterations=20, threads=1)
+    train_classifier(quiet_model, tmp_path / "cut", iterations=20, threads=1)
+    whole, cut = (json.loads((tmp_path / name / "progress.json").read_text()) for name in ("whole", "cut"))
+    assert whole["loss"] == cut["loss"] != []
+    assert whole["learnt"] == cut["learnt"]
+
+
+def test_a_folder_belongs_to_one_training(quiet_model: Model, tmp_path: Path) -> None:
+    train_classifier(quiet_model, tmp_path, iterations=4, seed=1)
+    with pytest.raises(OutputError, match=r"another training \(seed differ"):
+        train_classifier(quiet_model, tmp_path, iterations=4, seed=2)
+    how = replace(quiet_model.description.training, shift=1.0)
+    other = Model("quiet", quiet_model.directory, replace(quiet_model.description, training=how))
+    with pytest.raises(OutputError, match=r"model\.toml differ"):
+        train_classifier(other, tmp_path, iterations=4, seed=1)
+    with pytest.raises(OutputError, match="4 updates already, not 3"):
+        train_classifier(quiet_model, tmp_path, iterations=3, seed=1)
+    with held(tmp_path / "lock"), pytest.raises(OutputError, match="another process is training there"):
+        train_classifier(quiet_model, tmp_path, iterations=5, seed=1)
+
+
+def test_labels_must_be_the_classes_of_the_data_set(quiet_model: Model, tmp_path: Path) -> None:
+    output = replace(quiet_model.description.output, labels=tuple("1234567890"))
+    turned = Model("turned", quiet_model.directory, replace(quiet_model.description, output=output))
+    with pytest.raises(ModelError, match="labels are 1, 2, 3, 4, 5, 6 …; its data set 'mnist' has 0, 1, 2, 3, 4, 5 …"):
+        train_classifier(turned, tmp_path, iterations=1)
+
+
+def test_a_learning_rate_that_ends_is_not_outrun(quiet_model: Model, tmp_path: Path) -> None:
+    solver = quiet_model.description.files.solver
+    assert solver is not None
+    lines = [line for line in solver.read_text().splitlines() if not line.startswith(("lr_policy", "net", "max_iter"))]
+    lines += [f'net: "{solver.parent / "train_val.prototxt"}"', 'lr_policy: "poly"', "max_iter: 5"]
+    (tmp_path / "solver.prototxt").write_text("\n".join(lines))
+    files = replace(quiet_model.description.files, solver=tmp_path / "solver.prototxt")
+    model = Model("poly", quiet_model.directory, replace(quiet_model.description, files=files))
+    with pytest.raises(ModelError, match="learning rate ends at update 5, not at 6"):
+        train_classifier(model, tmp_path / "out", iterations=6)

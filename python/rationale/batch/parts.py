@@ -1,6 +1,5 @@
 """The parts of a long run: small files that are whole or not there, so that a kill at any moment loses one at most."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rationale.errors import OutputError
+from rationale.resources import held
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -75,18 +75,13 @@ def opened(folder: Path, total: int, size: int, run: Mapping[str, str]) -> Itera
     """The parts in a directory, which must be of the same run, held against other processes.
 
     Raises:
-        OutputError: they are of another run, another process is writing them, or the directory cannot be written.
+        OutputError: they are of another run, damaged, or another process is writing them.
+        OSError: the directory cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / "lock", "w")  # noqa: SIM115
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputError(f"{folder}: another process is writing it") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder / "lock") as ours:
+        if not ours:
+            raise OutputError(f"{folder}: another process is writing it")
         _check_run(folder / "run.json", {**run, "part": str(size)})
         yield Parts(folder, total, size)
 

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from rationale.datasets.cub import Cub
-from rationale.datasets.dataset import Dataset, Split, joined
+from rationale.datasets.dataset import Dataset, Split, check_classes, joined
 from rationale.datasets.flight import Flight
 from rationale.datasets.folder import Folder
 from rationale.datasets.mnist import Mnist
@@ -33,4 +33,4 @@ def load_dataset(name: str) -> Dataset:
     raise DataError(f"no data set is named {name!r}; there are {', '.join(DATASETS)}, or give a directory")
 
 
-__all__ = ["DATASETS", "Dataset", "Split", "joined", "load_dataset"]
+__all__ = ["DATASETS", "Dataset", "Split", "check_classes", "joined", "load_dataset"]

@@ -8,6 +8,8 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from rationale.errors import ModelError
+
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Source = TypeVar("Source")
@@ -80,6 +82,17 @@ def joined(one: Split, other: Split) -> Split:
         np.concatenate([one.labels, other.labels]),
         version=one.version + other.version,
     )
+
+
+def check_classes(dataset: "Dataset", labels: Sequence[str]) -> None:
+    """Refuses a model whose labels are not the classes of its data set, in their order.
+
+    Raises:
+        ModelError: they are not.
+    """
+    if tuple(labels) != dataset.classes:
+        shown = [", ".join(each[:6]) + (" …" if len(each) > 6 else "") for each in (tuple(labels), dataset.classes)]
+        raise ModelError(f"the model's labels are {shown[0]}; its data set {dataset.name!r} has {shown[1]}")
 
 
 class Dataset(Protocol):

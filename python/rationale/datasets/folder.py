@@ -1,9 +1,14 @@
 """Any directory with one directory of pictures for each class: for people's own photographs.
 
-Either `<root>/train/<class>/…`, `<root>/val/…` and `<root>/test/…`, or `<root>/<class>/…`, which is then divided
-(near-duplicates on one side; see `splitting`), the same way every time.
+Either `<root>/train/<class>/…`, `<root>/test/…` and, unless it is to be taken from train, `<root>/val/…`; or
+`<root>/<class>/…`, which is then divided (near-duplicates on one side; see `splitting`), the same way every time.
+Hidden files and directories are passed over.
 """
 
+import hashlib
+import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +17,12 @@ from rationale.datasets.dataset import Split
 from rationale.datasets.photographs import photographs
 from rationale.datasets.splitting import SHARES, fingerprint, near_duplicates, stratified_split
 from rationale.errors import DataError, ImageError
+from rationale.resources import cache_directory
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"})
+SUFFIXES = frozenset(
+    ".avif .bmp .gif .jfif .jp2 .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split()  # noqa: SIM905
+)
+_Found = tuple[str, Path, int]  # split, file, class number
 
 
 class Folder:
@@ -23,7 +32,7 @@ class Folder:
         if not root.is_dir():
             raise DataError(f"{root}: there is no such directory")
         self.name = root.resolve().name
-        divided = all((root / name).is_dir() for name in ("train", "val"))
+        divided = (root / "train").is_dir() and ((root / "val").is_dir() or (root / "test").is_dir())
         roots = {name: root / name for name in SHARES if (root / name).is_dir()} if divided else {"": root}
         names = sorted({path.name for each in roots.values() for path in each.iterdir() if _is_class(path)})
         self.classes = tuple(names)
@@ -36,9 +45,14 @@ class Folder:
             for path in _pictures(place / name)
         ]
         if not divided:
-            prints = near_duplicates([_fingerprint(path) for _, path, _ in found])
-            splits = stratified_split(np.array([label for *_, label in found], np.int64), prints)
-            found = [(split, path, label) for split, (_, path, label) in zip(splits, found, strict=True)]
+            found = _divided(found, SHARES)
+        elif "val" not in roots:
+            whole = SHARES["train"] + SHARES["val"]
+            train = _divided(
+                [each for each in found if each[0] == "train"],
+                {name: SHARES[name] / whole for name in ("train", "val")},
+            )
+            found = train + [each for each in found if each[0] != "train"]
         self._found = found
 
     def split(self, name: str) -> Split:
@@ -48,7 +62,39 @@ class Folder:
             raise DataError(f"{self.name} has no split {name!r}, or nothing in it")
         paths = [path for path, _ in chosen]
         ids = [f"{path.parent.name}/{path.name}" for path in paths]
-        return Split(name, ids, photographs(paths), np.array([label for _, label in chosen], np.int64))
+        labels = np.array([label for _, label in chosen], np.int64)
+        return Split(name, ids, photographs(paths), labels, version=_version(paths))
+
+
+def _divided(found: Sequence[_Found], shares: dict[str, float]) -> list[_Found]:
+    """The pictures with splits; what was found out about these very files is kept in the cache."""
+    paths = [path for _, path, _ in found]
+    state = hashlib.sha256(json.dumps([_version(paths), shares, [str(path) for path in paths]]).encode()).hexdigest()
+    kept = cache_directory() / "folders" / f"{state[:24]}.json"
+    try:
+        splits = json.loads(kept.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        labels = np.array([label for *_, label in found], np.int64)
+        splits = stratified_split(labels, near_duplicates(map(_fingerprint, paths), labels), shares)
+        _keep(kept, json.dumps(splits))
+    return [(split, path, label) for split, (_, path, label) in zip(splits, found, strict=True)]
+
+
+def _keep(path: Path, text: str) -> None:
+    """Writes to the cache, if it can be written: without it, the pictures are read again next time."""
+    partial = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError:
+        return
+
+
+def _version(paths: Sequence[Path]) -> str:
+    """Changes when a file does."""
+    states = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    return hashlib.sha256(json.dumps(states).encode()).hexdigest()[:12]
 
 
 def _is_class(path: Path) -> bool:
@@ -58,11 +104,15 @@ def _is_class(path: Path) -> bool:
 def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
 
 
 def _fingerprint(path: Path) -> np.ndarray:
     try:
         return fingerprint(photographs([path])[0])
     except ImageError as error:
-        raise DataError(str(error)) from error
+        raise DataError(f"{error}; mend or remove it") from error

@@ -12,6 +12,7 @@ from rationale.datasets.dataset import Pixels
 
 SHARES = {"train": 0.65, "val": 0.1, "test": 0.25}
 NEAR = 0.16  # share of the fingerprint's bits that near-duplicates may differ in
+_BLOCK = 1024  # pictures compared with all others at once
 
 
 def fingerprint(pixels: Pixels) -> NDArray[np.bool_]:
@@ -20,12 +21,34 @@ def fingerprint(pixels: Pixels) -> NDArray[np.bool_]:
     return np.asarray((small[:, 1:] > small[:, :-1]).ravel())
 
 
-def near_duplicates(fingerprints: Iterable[NDArray[np.bool_]]) -> NDArray[np.int64]:
-    """Group number of each picture, (N,); pictures in one group are near-duplicates, or linked by some."""
+def near_duplicates(
+    fingerprints: Iterable[NDArray[np.bool_]],
+    labels: NDArray[np.int64] | None = None,
+    *,
+    of_set: float = 0.35,
+) -> NDArray[np.int64]:
+    """Group number of each picture, (N,); pictures in one group are near-duplicates, or linked by some.
+
+    Args:
+        fingerprints: (256,) of each picture.
+        labels: class numbers, (N,); pictures of different classes are then never linked.
+        of_set: share of the bits set in either that may differ. Drawings and things on plain ground have few bits set,
+            and would all be alike if only NEAR counted.
+    """
     bits = np.array(list(fingerprints), np.float32)
-    distance = (bits @ (1 - bits).T + (1 - bits) @ bits.T) / bits.shape[1]
-    one, other = np.nonzero(distance <= NEAR)
-    links = coo_array((np.ones(len(one), bool), (one, other)), shape=distance.shape)
+    counts = bits.sum(axis=1)
+    pairs = []
+    for start in range(0, len(bits), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        both = bits[rows] @ bits.T
+        either = counts[rows, None] + counts - both
+        differ = either - both
+        near = (differ <= NEAR * bits.shape[1]) & (differ <= of_set * either)
+        if labels is not None:
+            near &= labels[rows, None] == labels
+        pairs.append(np.argwhere(near) + np.array([start, 0]))
+    one, other = np.concatenate(pairs).T
+    links = coo_array((np.ones(len(one), bool), (one, other)), shape=(len(bits), len(bits)))
     return np.asarray(connected_components(links, directed=False)[1], np.int64)
 
 

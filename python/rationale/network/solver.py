@@ -1,5 +1,6 @@
 """Caffe's own solver, fed from Python batch by batch, with snapshots that survive a kill."""
 
+import hashlib
 import tempfile
 from collections.abc import Mapping
 from os import PathLike
@@ -22,10 +23,11 @@ Array = NDArray[np.float32]
 class Solver:
     """One training run: momentum, learning rate policy and weight decay are Caffe's, the batches come from us."""
 
-    def __init__(self, solver: Any, parameter: Any, folder: Path) -> None:
+    def __init__(self, solver: Any, parameter: Any, network: Any, folder: Path) -> None:
         self._solver = solver
         self._folder = folder
         self.parameter = parameter  # caffe.SolverParameter as read from the prototxt
+        self.network = network  # caffe.NetParameter of what is trained
 
     @classmethod
     def load(
@@ -60,7 +62,15 @@ class Solver:
         missing = {"data", "label", "loss"} - set(solver.net.blobs)
         if missing:
             raise NetworkError(f"{parameter.net}: has no blob {sorted(missing)[0]!r}; training wants data, label, loss")
-        return cls(solver, parameter, folder)
+        return cls(solver, parameter, read_message(running.net, messages().NetParameter()), folder)
+
+    def fingerprint(self) -> str:
+        """Twelve digits of a SHA-256 over what decides the weights, but for the seed: both definitions."""
+        solver = messages().SolverParameter()
+        solver.CopyFrom(self.parameter)
+        for name in ("random_seed", "snapshot", "test_interval", "display"):
+            solver.ClearField(name)
+        return hashlib.sha256((to_text(solver) + to_text(self.network)).encode()).hexdigest()[:12]
 
     @property
     def iteration(self) -> int:

@@ -1,23 +1,26 @@
 """Trains a model's classifier: deterministic by its seed, killed and resumed without changing the result."""
 
+import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rationale.datasets import Dataset, Split, joined, load_dataset
+from rationale.datasets import Dataset, Split, check_classes, joined, load_dataset
+from rationale.description import Training
 from rationale.errors import ModelError, OutputError
 from rationale.evaluation.classification import classify
 from rationale.fetching import local_file
 from rationale.model import Model
 from rationale.network import Network, Solver, on_threads
+from rationale.resources import held
 from rationale.training.augment import augment, augmented_photographs
 
 CHECK_EVERY = 1000  # updates between accuracies on the validation split, where the solver names no test_interval
@@ -33,6 +36,8 @@ class Progress:
     learnt: list[tuple[int, float]] = field(default_factory=list)  # (iteration, share of the batches since then right)
     accuracy: list[tuple[int, float]] = field(default_factory=list)  # (iteration, share right on `val`)
     seconds: float = 0.0
+    since: list[tuple[float, float]] = field(default_factory=list)  # (loss, share right) since the last entry
+    run: dict[str, str] = field(default_factory=dict)  # what is trained, on what, and how
 
 
 Report = Callable[[Progress, int], None]
@@ -51,7 +56,7 @@ def train_classifier(
     """Trains on a data set, the model's own unless another is given, and returns the path of the weights.
 
     Goes on from the last snapshot in `folder`, if there is one; an interrupted run and an uninterrupted one see the
-    same batches in the same order.
+    same batches in the same order. The folder belongs to one training: of these definitions, pictures and seed.
 
     Args:
         model: what to train; its solver.prototxt says how.
@@ -65,6 +70,7 @@ def train_classifier(
     Raises:
         ModelError: the model names no solver or data set, or its learning rate has an end before `iterations`.
         NetworkError: the networks are wrong, or a snapshot is damaged.
+        OutputError: the folder holds another training, a longer one, or one that is running.
     """
     files = model.description.files
     if files.solver is None or (dataset is None and model.description.dataset is None):
@@ -74,26 +80,52 @@ def train_classifier(
     how = model.description.training
     if how.with_val:
         train = joined(train, val)
+    check_classes(pictures, model.labels)
+    with _folder_of_its_own(folder), on_threads(threads) if threads else nullcontext():
+        solver = Solver.load(files.solver, folder, seed=seed, gpu=model.gpu)
+        last = _last_update(solver, files.solver, iterations)
+        run = {
+            "definitions": solver.fingerprint(),
+            "seed": str(solver.parameter.random_seed),
+            "pictures": train.fingerprint(),
+            "[training] in model.toml": _digest(how),
+        }
+        progress = _resume(solver, folder, run, last)
+        if progress.snapshot is None and how.start is not None:
+            solver.begin_with(local_file(how.start))
+        checked = Network.load(files.classifier, gpu=model.gpu)
+        solver.lend_weights(checked)
+        _loop(model, solver, progress, last, train, val, checked, folder, report)
+        weights = folder / "classifier.caffemodel"
+        solver.save_weights(weights)
+    return weights
+
+
+def _digest(how: Training) -> str:
+    named = replace(how, start=how.start and Path(Path(how.start).name))  # wherever it lies
+    return hashlib.sha256(repr(named).encode()).hexdigest()[:12]
+
+
+@contextmanager
+def _folder_of_its_own(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with held(folder / "lock") as ours:
+            if not ours:
+                raise OutputError(f"{folder}: another process is training there; choose another --out")
+            yield
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
-    solver = Solver.load(files.solver, folder, seed=seed, gpu=model.gpu)
-    progress = _resume(solver, folder)
-    if progress.snapshot is None and how.start is not None:
-        solver.begin_with(local_file(how.start))
-    last = iterations or solver.parameter.max_iter
+        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
+
+
+def _last_update(solver: Solver, path: Path, iterations: int | None) -> int:
+    end = solver.parameter.max_iter
+    last = iterations or end
     if last < 1:
-        raise ModelError(f"{files.solver}: max_iter must be at least 1")
-    if solver.parameter.lr_policy == "poly" and last > solver.parameter.max_iter:
-        raise ModelError(f"{files.solver}: its learning rate ends at update {solver.parameter.max_iter}, not at {last}")
-    checked = Network.load(files.classifier, gpu=model.gpu)
-    solver.lend_weights(checked)
-    with on_threads(threads) if threads else nullcontext():
-        _loop(model, solver, progress, last, train, val, checked, folder, report)
-    weights = folder / "classifier.caffemodel"
-    solver.save_weights(weights)
-    return weights
+        raise ModelError(f"{path}: max_iter must be at least 1")
+    if solver.parameter.lr_policy == "poly" and last > end:
+        raise ModelError(f"{path}: its learning rate ends at update {end}, not at {last}")
+    return int(last)
 
 
 def _loop(
@@ -111,21 +143,19 @@ def _loop(
     seed = int(solver.parameter.random_seed) if solver.parameter.random_seed >= 0 else 0
     every = solver.parameter.snapshot or last
     check = solver.parameter.test_interval or CHECK_EVERY
-    losses: list[float] = []
-    right: list[float] = []
     started = time.monotonic() - progress.seconds
     try:
         while solver.iteration < last:
             solver.seed(seed + solver.iteration)  # dropout, too, depends on nothing but the seed and the iteration
-            losses.append(solver.step(training_batch(model, train, solver, seed)))
-            right.append(solver.batch_accuracy())
+            loss = solver.step(training_batch(model, train, solver, seed))
+            progress.since.append((loss, solver.batch_accuracy()))
             now = progress.iteration = solver.iteration
             progress.seconds = time.monotonic() - started
             if now % min(100, check) == 0 or now == last:
-                progress.loss.append((now, float(np.mean(losses))))
-                progress.learnt.append((now, float(np.mean(right))))
-                losses.clear()
-                right.clear()
+                loss, right = np.mean(progress.since, axis=0)
+                progress.loss.append((now, float(loss)))
+                progress.learnt.append((now, float(right)))
+                progress.since.clear()
             if (now % check == 0 or now == last) and not model.description.training.with_val:
                 progress.accuracy.append((now, classify(model, checked, val).accuracy()))
             if now % every == 0 or now == last:
@@ -182,10 +212,10 @@ def _save(solver: Solver, progress: Progress, folder: Path) -> None:
             (folder / before).with_suffix(suffix).unlink(missing_ok=True)
 
 
-def _resume(solver: Solver, folder: Path) -> Progress:
+def _resume(solver: Solver, folder: Path, run: dict[str, str], last: int) -> Progress:
     path = folder / "progress.json"
     if not path.exists():
-        return Progress()
+        return Progress(run=run)
     try:
         progress = Progress(**json.loads(path.read_text(encoding="utf-8")))
         state = folder / str(progress.snapshot)
@@ -193,5 +223,9 @@ def _resume(solver: Solver, folder: Path) -> Progress:
         raise OutputError(f"{path}: cannot be read ({error}); remove it to start anew") from error
     if not state.is_file() or not state.with_suffix(".caffemodel").is_file():
         raise OutputError(f"{path}: its snapshot {state.name} is gone; remove progress.json to start anew")
+    if other := [name for name, value in run.items() if progress.run.get(name) != value]:
+        raise OutputError(f"{folder}: holds another training ({' and '.join(other)} differ); choose another --out")
+    if progress.iteration > last:
+        raise OutputError(f"{folder}: holds a training of {progress.iteration} updates already, not {last}")
     solver.restore(state)
     return progress
