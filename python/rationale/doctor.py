@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rationale import __version__
 from rationale.errors import RationaleError
+from rationale.fetching import is_fetched
 from rationale.model import Model, available_models
 from rationale.network import device
 from rationale.network.pycaffe import layer_types, pycaffe
@@ -41,4 +42,8 @@ def _caffe() -> str:
 
 def _model(name: str) -> str:
     model = Model.load(name)
-    return f"model {name}: {model.description.title}, input {model.input_size[1]} × {model.input_size[0]}"
+    text = f"model {name}: {model.description.title}, input {model.input_size[1]} × {model.input_size[0]}"
+    weights = model.description.files.weights
+    if is_fetched(weights):
+        return f"{text}; its weights are fetched at first use"
+    return f"{text}, {len(model.labels)} scores from {model.target_layer!r}"  # the weights are there, and fit

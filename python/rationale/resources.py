@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rationale.errors import DataError
+
 _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parents[1]
 
@@ -40,8 +42,14 @@ def held(path: Path) -> Iterator[bool]:
 
 
 def mirror_directories() -> list[Path]:
-    """Directories that may hold copies of what would be downloaded: RATIONALE_MIRROR, and shared/data by a checkout."""
+    """Directories that may hold copies of what would be downloaded: RATIONALE_MIRROR, and shared/data by a checkout.
+
+    Raises:
+        DataError: RATIONALE_MIRROR names no directory.
+    """
     named = os.environ.get("RATIONALE_MIRROR")
+    if named and not Path(named).is_dir():
+        raise DataError(f"RATIONALE_MIRROR names {named!r}, which is no directory")
     places = [Path(named)] if named else []
     if (_CHECKOUT / "pyproject.toml").exists():
         places.append(_CHECKOUT.parent / "shared" / "data")

@@ -66,3 +66,21 @@ def test_another_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "source" / "fgvc-aircraft-2013b" / "data" / "images_family_val.txt").unlink()
     with pytest.raises(DataError, match=r"images_family_val\.txt: cannot be read"):
         convert_fgvc(tmp_path / "source", tmp_path / "out")
+
+
+@pytest.mark.parametrize("wrong", ["escape", "others", "low"])
+def test_nothing_odd_is_written(tmp_path: Path, wrong: str) -> None:
+    miniature(tmp_path / "source")
+    data = tmp_path / "source" / "fgvc-aircraft-2013b" / "data"
+    if wrong == "escape":
+        with open(data / "images_family_train.txt", "a") as file:
+            file.write("../../escape Boeing 737\n")
+        message = "'../../escape' is no number"
+    elif wrong == "others":
+        convert_fgvc(tmp_path / "source", tmp_path / "out")
+        message = "other photographs"
+    else:
+        Image.new("RGB", (40, 20)).save(data / "images" / "0001001.jpg")
+        message = "only 20 rows high"
+    with pytest.raises(DataError, match=message):
+        convert_fgvc(tmp_path / "source", tmp_path / "out", most=12 if wrong == "others" else 5000)

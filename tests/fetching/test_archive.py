@@ -97,3 +97,25 @@ def test_a_cut_archive_is_an_error(make, tmp_path: Path) -> None:
     archive.write_bytes(archive.read_bytes()[:-200])
     with pytest.raises(DataError, match="cannot be unpacked"):
         unpack(archive, tmp_path / "out")
+
+
+def test_names_may_begin_at_the_place_itself(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as file:
+        entry = tarfile.TarInfo("./top/one.txt")
+        entry.size = 1
+        file.addfile(entry, io.BytesIO(b"1"))
+    assert unpack(tmp_path / "a.tar", tmp_path / "out", members="top/*.txt", strip=1) == 1
+    assert (tmp_path / "out" / "one.txt").read_text() == "1"
+    with pytest.raises(DataError, match=r"holds nothing like '\*\.jpg'"):
+        unpack(tmp_path / "a.tar", tmp_path / "out", members="*.jpg")
+
+
+def test_an_encrypted_zip_is_an_error(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("one.txt", "1")
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flags of the member, twice
+        content[content.index(mark) + place] |= 1
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(DataError, match="is encrypted"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")

@@ -120,3 +120,10 @@ def test_what_cannot_be_had_is_said_with_its_address(server: Server, tmp_path: P
         download(wanted(server, path="other"), tmp_path / "file")
     with pytest.raises(DataError, match="refused"):
         download(Download("http://127.0.0.1:9/x", 1, "0"), tmp_path / "file")
+
+
+def test_a_cut_file_of_unknown_size_is_not_taken_for_whole(server: Server, tmp_path: Path) -> None:
+    server.cut_after = [1000, 2000]
+    download(wanted(server, size=0, sha256=""), tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert server.asked == [0, 1000, 3000]

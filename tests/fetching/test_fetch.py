@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,8 @@ import pytest
 from rationale.errors import DataError
 from rationale.fetching import fetch, fetched, file_set, is_whole, local_file, read_manifest, repair
 from rationale.fetching.digest import files_in, tree_digest
-from rationale.fetching.manifest import FileSet, Part
+from rationale.fetching.manifest import Download, FileSet, Part
+from rationale.resources import mirror_directories
 
 FILES = {"pictures/one.txt": "1", "pictures/deep/two.txt": "22"}
 
@@ -77,7 +80,8 @@ def test_two_processes_take_turns(tmp_path: Path) -> None:
     code = f"""
 import time
 from rationale.fetching import fetch
-from rationale.fetching.manifest import FileSet, Part
+from rationale.fetching.manifest import Download, FileSet, Part
+from rationale.resources import mirror_directories
 def slow(part, target, downloads, report):
     open({str(tmp_path / "fetches")!r}, "a").write("x")
     time.sleep(0.5)
@@ -113,3 +117,66 @@ def test_every_set_says_where_from_and_under_which_licence() -> None:
             assert part.tree or (part.download and part.download.sha256) or part.by_hand
     with pytest.raises(DataError, match="there are mnist, flight, cub, cub-22, imagenet"):
         file_set("other")
+
+
+def test_two_repairs_at_once_do_not_harm_each_other(mirror: Path) -> None:
+    (fetched("tiny") / "images" / "one.txt").write_text("9")
+    with ThreadPoolExecutor() as pool:
+        damaged = sorted(pool.map(repair, ["tiny"] * 4))
+    assert damaged == [[], [], [], ["images/one.txt"]]
+    assert (fetched("tiny") / "images" / "one.txt").read_text() == "1"
+
+
+def test_only_the_directories_of_a_subset_are_taken(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (mirror / "names.txt").write_text("deep\n")
+    digest = tree_digest(mirror / "pictures", [mirror / "pictures" / "deep" / "two.txt"])
+    part = Part("pictures", mirror="pictures", among="names.txt", tree=digest)
+    monkeypatch.setattr(fetch, "file_set", lambda name: FileSet("tiny", "", "", "", "", "", (part,)))
+    monkeypatch.setattr(fetch, "shared_directory", lambda name: mirror)
+    assert [path.name for path in files_in(fetched("tiny"))] == ["two.txt", "files.sha256"]
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (Part("all", mirror="pictures", holds=("one.txt", "classes.txt")), "lacks classes.txt"),
+        (Part("all", mirror="pictures", files=3), "holds 2 files, not 3"),
+    ],
+)
+def test_a_mirror_without_digest_is_checked_by_what_it_holds(
+    mirror: Path, monkeypatch: pytest.MonkeyPatch, part: Part, message: str
+) -> None:
+    monkeypatch.setattr(fetch, "file_set", lambda name: FileSet("tiny", "", "", "", "", "", (part,)))
+    with pytest.raises(DataError, match=message):
+        fetched("tiny")
+
+
+def test_what_a_person_must_bring_is_asked_for_first(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Part("photographs", mirror="pictures")
+    lacking = Part("captions", mirror="captions", by_hand="ask the librarian")
+    monkeypatch.setattr(fetch, "file_set", lambda name: FileSet("tiny", "", "", "", "", "", (slow, lacking)))
+    seen: list[str] = []
+    with pytest.raises(DataError, match="ask the librarian"):
+        fetched("tiny", lambda done, total, what: seen.append(what))
+    assert not seen
+
+
+def test_an_archive_that_cannot_be_unpacked_is_fetched_again(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = Part("all", members="*.txt", download=Download("http://nowhere/all.zip", 0))
+    monkeypatch.setattr(fetch, "file_set", lambda name: FileSet("tiny", "", "", "", "", "", (part,)))
+    monkeypatch.setattr(fetch, "download", lambda wanted, path, report: path.write_bytes(b"cut"))
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        fetched("tiny")
+
+    def whole(wanted: Download, path: Path, report: object) -> None:
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("one.txt", "1")
+
+    monkeypatch.setattr(fetch, "download", whole)
+    assert (fetched("tiny") / "one.txt").read_text() == "1"
+
+
+def test_a_mirror_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATIONALE_MIRROR", "/no/such/place")
+    with pytest.raises(DataError, match="RATIONALE_MIRROR names '/no/such/place'"):
+        mirror_directories()

@@ -8,10 +8,15 @@ from rationale.cli.app import app
 @app.command()
 def models() -> None:
     """List the models that come with Rationale."""
+    from rationale.errors import RationaleError
     from rationale.model import Model, available_models
 
     for name in available_models():
-        description = Model.load(name).description
+        try:
+            description = Model.load(name).description
+        except RationaleError as error:
+            print(f"{name}: cannot be read ({error})")
+            continue
         print(f"{name}: {description.title}. {description.description}; licence {description.licence}")
 
 

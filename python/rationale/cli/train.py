@@ -8,6 +8,20 @@ import typer
 from rationale.cli.app import GpuOption, ModelOption, train
 
 
+@train.command("new")
+def train_new_command(
+    folder: Annotated[Path, typer.Argument(help="Where the new model goes.")],
+    dataset: Annotated[str, typer.Option("--dataset", help="A directory of class directories, or a data set.")],
+    like: Annotated[str, typer.Option("--like", help="Whose definitions are taken.")] = "flight",
+) -> None:
+    """Start a model of your own for your own photographs."""
+    from rationale.model import Model
+    from rationale.training.own import begin_model
+
+    print(f"wrote {begin_model(folder, Model.load(like), dataset)}")
+    print(f"train it: rationale train classifier --model {folder} --out {folder}")
+
+
 @train.command("classifier")
 def train_classifier_command(
     model: ModelOption = "mnist",

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rationale.errors import DataError
+from rationale.errors import DataError, OutputError
 
 BANNER = 20  # rows
 # Families of the data set. Freighters and aircraft of about twenty seats are neither, and are left out.
@@ -49,7 +49,8 @@ def convert_fgvc(
         report: called with the photographs done, their number, and the one at work.
 
     Raises:
-        DataError: the directory is not FGVC-Aircraft's, or a photograph is missing.
+        DataError: the directory is not FGVC-Aircraft's, a photograph is missing, or `target` holds others.
+        OutputError: `target` cannot be written.
     """
     data = next(
         (
@@ -72,6 +73,7 @@ def convert_fgvc(
         raise DataError(f"{data}: names no family that is an airliner or a small aircraft")
     share = min(1.0, most / total)
     wanted = [(split, kind, number) for (split, kind), numbers in chosen.items() for number in _evenly(numbers, share)]
+    _refuse_others(target, {target / split / kind / f"{number}.jpg" for split, kind, number in wanted})
     for done, (split, kind, number) in enumerate(wanted):
         report(done, len(wanted), number)
         _write(data / "images" / f"{number}.jpg", target / split / kind / f"{number}.jpg")
@@ -83,9 +85,12 @@ def _read(path: Path) -> list[tuple[str, str]]:
     """Number and family of each photograph of a split."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-        return [(number, family) for number, family in (line.split(" ", 1) for line in lines if line.strip())]
+        found = [(number, family) for number, family in (line.split(" ", 1) for line in lines if line.strip())]
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
+    if odd := [number for number, _ in found if not number.isdecimal()]:
+        raise DataError(f"{path}: {odd[0]!r} is no number of a photograph")
+    return found
 
 
 def _evenly(numbers: list[str], share: float) -> list[str]:
@@ -93,14 +98,26 @@ def _evenly(numbers: list[str], share: float) -> list[str]:
     return [numbers[row] for row in np.unique(rows)]
 
 
+def _refuse_others(target: Path, wanted: set[Path]) -> None:
+    others = sorted(set(target.glob("*/*/*.jpg")) - wanted)
+    if others:
+        raise DataError(f"{target}: holds {len(others)} other photographs, such as {others[0]}; choose another --out")
+
+
 def _write(source: Path, target: Path) -> None:
     if target.exists():
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".part")
     try:
         with Image.open(source) as photo:
-            photo.convert("RGB").crop((0, 0, photo.width, photo.height - BANNER)).save(partial, "JPEG", quality=95)
+            whole = photo.convert("RGB")
     except OSError as error:
         raise DataError(f"{source}: cannot be read ({error})") from error
-    os.replace(partial, target)
+    if whole.height <= BANNER:
+        raise DataError(f"{source}: is only {whole.height} rows high; the banner alone has {BANNER}")
+    partial = target.with_suffix(".part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        whole.crop((0, 0, whole.width, whole.height - BANNER)).save(partial, "JPEG", quality=95)
+        os.replace(partial, target)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written ({error.strerror or error})") from error

@@ -1,5 +1,6 @@
 """Unpacks archives without trusting them: nothing outside the target, no links, no devices."""
 
+import lzma
 import shutil
 import tarfile
 import zipfile
@@ -12,6 +13,11 @@ from typing import IO
 from rationale.errors import DataError
 
 _CHUNK = 1 << 20
+# Cut, damaged, encrypted, compressed in an unknown way, named with a zero byte.
+_UNREADABLE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
+    *(OSError, ValueError, RuntimeError),
+)
 
 
 def unpack(archive: Path, target: Path, *, members: str = "*", inside: str = "", strip: int = 0) -> int:
@@ -25,25 +31,26 @@ def unpack(archive: Path, target: Path, *, members: str = "*", inside: str = "",
         strip: how many leading directories names lose.
 
     Raises:
-        DataError: it is no archive, is cut off, or a wanted member would land outside `target` or is a link or device.
+        DataError: it is no archive, is cut off, encrypted, or holds nothing of the kind; or a wanted member would land
+            outside `target`, or is a link or device.
     """
     try:
         if not inside:
-            return _unpack(archive, target, members, strip)
+            return _unpacked(archive, target, members, strip)
         inner = target / ".inner"
         target.mkdir(parents=True, exist_ok=True)
         try:
             with open(inner, "wb") as file:
                 for _, content in _members(archive, inside):
                     shutil.copyfileobj(content, file, _CHUNK)
-            return _unpack(inner, target, members, strip)
+            return _unpacked(inner, target, members, strip)
         finally:
             inner.unlink(missing_ok=True)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{archive.name}: cannot be unpacked ({error})") from error
 
 
-def _unpack(archive: Path, target: Path, members: str, strip: int) -> int:
+def _unpacked(archive: Path, target: Path, members: str, strip: int) -> int:
     count = 0
     for name, content in _members(archive, members):
         path = target / _safe(name, strip, archive)
@@ -51,6 +58,8 @@ def _unpack(archive: Path, target: Path, members: str, strip: int) -> int:
         with open(path, "wb") as file:
             shutil.copyfileobj(content, file, _CHUNK)
         count += 1
+    if not count:
+        raise DataError(f"{archive.name}: holds nothing like {members!r}")
     return count
 
 
@@ -69,21 +78,26 @@ def _members(archive: Path, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
 def _zip_members(archive: Path, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
     with zipfile.ZipFile(archive) as opened:
         for entry in opened.infolist():
-            if entry.is_dir() or not fnmatchcase(entry.filename, pattern):
+            if entry.is_dir() or not fnmatchcase(_plain(entry.filename), pattern):
                 continue
             if (entry.external_attr >> 16) & 0o170000 == 0o120000:
                 raise DataError(f"{archive.name}: member {entry.filename!r} is a link")
             with opened.open(entry) as content:
-                yield entry.filename, content
+                yield _plain(entry.filename), content
 
 
 def _tar_members(archive: Path, pattern: str) -> Iterator[tuple[str, IO[bytes]]]:
     with tarfile.open(archive) as opened:
         for entry in opened:
-            if entry.isdir() or not fnmatchcase(entry.name, pattern):
+            if entry.isdir() or not fnmatchcase(_plain(entry.name), pattern):
                 continue
             content = opened.extractfile(entry) if entry.isreg() else None
             if content is None:
                 raise DataError(f"{archive.name}: member {entry.name!r} is a link or a device")
             with content:
-                yield entry.name, content
+                yield _plain(entry.name), content
+
+
+def _plain(name: str) -> str:
+    """The name without the "./" that some tars begin with."""
+    return name.removeprefix("./")

@@ -70,10 +70,11 @@ def _continue(wanted: Download, partial: Path, report: Report) -> None:
     with answer:
         goes_on = answer.status == 206
         done = done if goes_on else 0
+        total = wanted.size or done + int(answer.headers.get("Content-Length") or 0)
         with open(partial, "ab" if goes_on else "wb") as file:
             while chunk := answer.read(_CHUNK):
                 file.write(chunk)
                 done += len(chunk)
-                report(done, wanted.size)
-    if done < wanted.size:
-        raise OSError(f"cut off after {done} of {wanted.size} bytes")
+                report(done, total)
+    if done < total:
+        raise OSError(f"cut off after {done} of {total} bytes")

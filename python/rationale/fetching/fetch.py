@@ -18,7 +18,7 @@ from rationale.fetching.digest import file_digest, files_in, tree_digest
 from rationale.fetching.download import download
 from rationale.fetching.manifest import FileSet, Part, file_set
 from rationale.fetching.package import fetch_from_package
-from rationale.resources import cache_directory, mirror_directories
+from rationale.resources import cache_directory, mirror_directories, shared_directory
 
 Report = Callable[[int, int, str], None]  # done, of how many, what
 
@@ -86,15 +86,16 @@ def repair(name: str, report: Report = lambda done, total, what: None) -> list[s
     Raises:
         DataError: as `fetched`.
     """
-    entries = _listed(folder_of(name))
-    damaged = [
-        each
-        for each, (path, size, digest) in entries.items()
-        if not path.is_file() or path.stat().st_size != size or file_digest(path) != digest
-    ]
-    if damaged:
-        (folder_of(name) / _LIST).unlink()
-    fetched(name, report)
+    wanted = file_set(name)
+    with _exclusive(name) as folder:
+        entries = _listed(folder)
+        damaged = [
+            each
+            for each, (path, size, digest) in entries.items()
+            if not path.is_file() or path.stat().st_size != size or file_digest(path) != digest
+        ]
+        if damaged or not entries:
+            _fetch(wanted, folder, report)
     return damaged
 
 
@@ -126,22 +127,26 @@ def _fetch(wanted: FileSet, folder: Path, report: Report) -> None:
     """Gathers all parts beside the cache directory, and puts them in its place when they are complete."""
     downloads = folder.parent / f".{wanted.name}.downloads"  # kept until all is done, so that a cut download goes on
     building = Path(tempfile.mkdtemp(prefix=f".{wanted.name}.", dir=folder.parent))
+    aside = building.with_name(f"{building.name}.before")
     try:
-        for part in wanted.parts:
+        for part in sorted(
+            wanted.parts, key=lambda each: not each.by_hand
+        ):  # before what takes long, what may be lacking
             _fetch_part(wanted, part, building, downloads, report)
         files = files_in(building)
         lines = [
             f"{file_digest(path)}  {path.stat().st_size}  {path.relative_to(building).as_posix()}\n" for path in files
         ]
         (building / _LIST).write_text("".join(lines), encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
         os.chmod(building, 0o755)
+        if folder.exists():
+            os.replace(folder, aside)
         os.replace(building, folder)
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from error
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        for place in (building, aside):
+            shutil.rmtree(place, ignore_errors=True)
     shutil.rmtree(downloads, ignore_errors=True)
 
 
@@ -169,6 +174,9 @@ def _from_mirror(part: Part, target: Path, downloads: Path, report: Callable[[in
             continue
         sources = [place] if place.is_file() else files_in(place)
         base = place.parent if place.is_file() else place
+        if part.among:
+            names = set((shared_directory("data") / part.among).read_text(encoding="utf-8").split())
+            sources = [path for path in sources if path.relative_to(base).parts[0] in names]
         _check(part, base, sources, str(place))
         for done, path in enumerate(sources, start=1):
             copy = target / path.relative_to(base)
@@ -200,7 +208,11 @@ def _from_web(part: Part, target: Path, downloads: Path, report: Callable[[int, 
     if not part.members:
         shutil.copyfile(archive, target / archive.name)
         return True
-    count = unpack(archive, target, members=part.members, inside=part.inside, strip=part.strip)
+    try:
+        count = unpack(archive, target, members=part.members, inside=part.inside, strip=part.strip)
+    except DataError:
+        archive.unlink()  # it was verified by nothing but what is in it, or is of no use anyhow
+        raise
     if part.files and count != part.files:
         raise DataError(f"{archive.name} holds {count} files like {part.members}, not {part.files}")
     if not (part.download.sha256 or part.download.sha1):
@@ -210,5 +222,9 @@ def _from_web(part: Part, target: Path, downloads: Path, report: Callable[[int, 
 
 
 def _check(part: Part, base: Path, files: list[Path], where: str) -> None:
+    if missing := [name for name in part.holds if not (base / name).is_file()]:
+        raise DataError(f"{where}: lacks {', '.join(missing)}")
+    if part.files and len(files) != part.files:
+        raise DataError(f"{where}: holds {len(files)} files, not {part.files}")
     if part.tree and tree_digest(base, files) != part.tree:
         raise DataError(f"{where}: holds other files than the manifest says (tree digest)")

@@ -35,6 +35,8 @@ class Part:
         name: what they are.
         files: how many there are; 0 where sources differ.
         tree: SHA-256 over names and contents (`fetching.digest.tree_digest`) of what a mirror or package must hold.
+        holds: files that must be among them, where `tree` is not known.
+        among: file in data/ with names; only what lies in directories of these names is taken from a mirror.
         into: directory in the set's cache directory, "" for itself.
         mirror: directory or file in a mirror.
         package: a Python package that carries them.
@@ -48,6 +50,8 @@ class Part:
     name: str
     files: int = 0
     tree: str = ""
+    holds: tuple[str, ...] = ()
+    among: str = ""
     into: str = ""
     mirror: str = ""
     package: Package | None = None
@@ -86,7 +90,10 @@ def _file_set(name: str, entry: dict[str, Any]) -> FileSet:
 def _part(entry: dict[str, Any]) -> Part:
     package, download = entry.pop("package", None), entry.pop("download", None)
     return Part(
-        package=Package(**package) if package else None, download=Download(**download) if download else None, **entry
+        holds=tuple(entry.pop("holds", ())),
+        package=Package(**package) if package else None,
+        download=Download(**download) if download else None,
+        **entry,
     )
 
 
