@@ -189,7 +189,7 @@ def _with_absolute_files(description: Description, path: Path) -> Description:
     files = Files(**{each.name: absolute(getattr(description.files, each.name)) for each in fields(Files)})
     labels = description.output.labels
     dataset = description.dataset
-    if dataset is not None and (here / dataset).is_dir():
+    if dataset is not None and ("/" in dataset or (here / dataset).is_dir()):
         dataset = str((here / dataset).resolve())
     return replace(
         description,

@@ -5,24 +5,23 @@ from pathlib import Path
 import pytest
 
 from rationale.errors import DataError
-from rationale.reproduce import measure, results, run_experiment
+from rationale.reproduce import measure, results, run_experiments
 
 
 def test_the_page_in_docs_is_what_the_measurements_give() -> None:
     page = measure.measurements_directory().parent / "results.md"
-    before = page.read_text()
-    assert results.write_results().read_text() == before
+    assert results.results_page() == page.read_text()
 
 
 def test_a_missing_measurement_is_said_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "measurements").mkdir()
     monkeypatch.setattr(results, "measurements_directory", lambda: tmp_path / "measurements")
-    assert results.write_results().read_text().count("Not measured yet.") == 11
+    assert results.results_page().count("Not measured yet.") == 11
 
 
 def test_an_unknown_experiment_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there are mnist"):
-        run_experiment("imagenet", tmp_path)
+        next(run_experiments(["mnist", "imagenet"], tmp_path))
 
 
 def test_commands_are_timed_with_their_start() -> None:

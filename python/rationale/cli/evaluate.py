@@ -51,14 +51,14 @@ def evaluate_classifier_command(
     from rationale.reproduce.photographs import classifier_figures, draw_classifier
 
     loaded, pictures = model_and_split(model, split, gpu)
-    folder = out or Path("out") / "evaluate" / loaded.name
+    folder = out or Path("out") / "evaluate" / loaded.name / ("" if split == "test" else split)
     with progress_bar("classifying") as advance:
         found = classify(loaded, loaded.network, pictures, lambda done, total: advance(done, total, ""))
-    figures = classifier_figures(loaded, found)
+    figures = {"split": split, **classifier_figures(loaded, found)}
     mean, low, high = figures["accuracy"]
     print(f"accuracy {mean:.2%} ({low:.2%} to {high:.2%}), balanced {figures['balanced_accuracy']:.2%}")
     print(f"calibration error {figures['calibration_error']:.3f}, {figures['pictures']} pictures")
-    written = draw_classifier(loaded, found, folder)
+    written = draw_classifier(loaded, found, folder, split)
     (folder / "classifier.json").write_text(json.dumps(figures, ensure_ascii=False, indent=1), encoding="utf-8")
     for path in (*written, folder / "classifier.json"):
         print(f"wrote {path}")
@@ -71,7 +71,7 @@ def reproduce(
     out: Annotated[Path, typer.Option("--out", "-o", help="Snapshots and heatmaps.")] = Path("out") / "reproduce",
 ) -> None:
     """Train, measure, and write docs/results.md."""
-    from rationale.reproduce import EXPERIMENTS, run_experiment
+    from rationale.reproduce import run_experiments
 
-    for experiment in experiments or EXPERIMENTS:
-        print(f"wrote {run_experiment(experiment, out, quick=quick)}")
+    for page in run_experiments(experiments or [], out, quick=quick):
+        print(f"wrote {page}")

@@ -27,7 +27,7 @@ from rationale.training import train_classifier
 from rationale.training.display import training_display
 
 MEMORISED = 0.95  # share of randomly labelled pictures that must be learnt by heart (Adebayo et al. 2018)
-_RANDOM_PICTURES, _RANDOM_UPDATES = 2000, 1000
+_RANDOM_PICTURES, _RANDOM_UPDATES, _PATIENCE = 2000, 1000, 50_000
 _CURVES = ("gradient", "gradient × input", "integrated gradients", "Grad-CAM", "occlusion", "edges", "random")
 
 Figures = dict[str, Any]
@@ -57,7 +57,7 @@ def evaluate_heatmaps(
         Estimates (mean, low, high) by method; see `summarised`.
 
     Raises:
-        ModelError: the model names no data set.
+        ModelError: the model names no data set, or cannot learn random labels by heart.
     """
     if model.description.dataset is None:
         raise ModelError(f"model {model.name!r} names no dataset in its model.toml")
@@ -98,13 +98,14 @@ def _memoriser(model: Model, dataset: Dataset, folder: Path) -> Network:
     plain = Model(model.name, model.directory, replace(model.description, training=Training()), model.gpu)
     train = shuffled.split("train")
     with training_display("on random labels", folder) as report:
-        updates = _RANDOM_UPDATES
-        while True:
+        for updates in range(_RANDOM_UPDATES, _PATIENCE + 1, _RANDOM_UPDATES):
             weights = train_classifier(plain, folder, report, iterations=updates, dataset=shuffled)
             network = Network.load(model.description.files.classifier, weights, gpu=model.gpu)
             if classify(plain, network, train).accuracy() >= MEMORISED:
                 return network
-            updates += _RANDOM_UPDATES
+    raise ModelError(
+        f"model {model.name!r} did not learn random labels in {_PATIENCE} updates; leave them out (--no-random-labels)"
+    )
 
 
 def summarised(model: Model, split: str, found: dict[str, Values], choice: dict[str, Values]) -> Figures:

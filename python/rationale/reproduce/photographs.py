@@ -84,9 +84,9 @@ def classifier_figures(model: Model, found: Classification) -> Figures:
     }
 
 
-def draw_classifier(model: Model, found: Classification, folder: Path) -> list[Path]:
+def draw_classifier(model: Model, found: Classification, folder: Path, split: str = "test") -> list[Path]:
     """Confusion matrix and reliability diagram as PNG; returns their paths."""
-    note = f"{len(found.labels)} test pictures"
+    note = f"{len(found.labels)} {split} pictures"
     title = model.description.title
     confidence, right, counts = (each.tolist() for each in found.reliability())
     error = f"expected calibration error {found.calibration_error():.3f}, {note}"

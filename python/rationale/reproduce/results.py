@@ -15,13 +15,18 @@ Written by `make reproduce` and `make fresh` from the figures in `docs/measureme
 
 def write_results() -> Path:
     """Writes docs/results.md and returns its path."""
+    path = measurements_directory().parent / "results.md"
+    path.write_text(results_page(), encoding="utf-8")
+    return path
+
+
+def results_page() -> str:
+    """The page, in Markdown."""
     sections = [_HEAD, _classifier(), _conservation(), _speed()]
     for name in ("flight", "cub"):
         sections += [_photographs(name), _regions(name), *_borders(name), _photograph_speed(name)]
     sections += [*_heatmaps(), _quick(), _fresh()]
-    path = measurements_directory().parent / "results.md"
-    path.write_text("\n".join(sections), encoding="utf-8")
-    return path
+    return "\n".join(sections)
 
 
 def _read(name: str) -> dict[str, Any] | None:
@@ -124,10 +129,10 @@ def _photographs(name: str) -> str:
             f"{seeds[0]['updates']} updates, {min(minutes):.0f} to {max(minutes):.0f} minutes on one thread, as many "
             "side by side as there are cores. "
         )
-    worst = sorted(figures["by_class"].items(), key=lambda item: item[1])[:5]
-    classes = ", ".join(f"{label} {share:.1%}" for label, share in worst)
+    ranked = sorted(figures["by_class"].items(), key=lambda item: item[1])
+    classes = ", ".join(f"{label} {share:.1%}" for label, share in ranked)
     remark = (
-        f"{spread}Lowest by class: {classes}.\n\n![Confusion matrix](images/{name}-confusion.png)\n\n"
+        f"{spread}Accuracy by class: {classes}.\n\n![Confusion matrix](images/{name}-confusion.png)\n\n"
         f"![Calibration](images/{name}-calibration.png)"
     )
     return _section(f"{figures['title']}: the classifier", figures, rows, remark)
@@ -148,7 +153,8 @@ def _regions(name: str) -> str:
             rows.append((weights, region, f"{values['pictures']}", relevance, f"{values['area']:.3f}", density))
     remark = (
         "Positive relevance for the predicted class on test photographs; density is the share of relevance over that "
-        "of the area, 1 is chance. Border: plain white or black areas at the edge, where Caltech turned photographs. "
+        "of the area, 1 is chance. Border: plain white or black areas at the edge, such as Caltech's photographs have "
+        "where they were turned (a white sky counts, too). "
         "Background: neither object nor border. Regions of parts are small cells or discs around them.\n\n"
         f"![Density of relevance by region](images/{name}-regions.png)"
     )

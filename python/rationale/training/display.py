@@ -1,18 +1,23 @@
 """Shows a training run on the terminal and as a picture."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import numpy as np
 
 from rationale.errors import OutputError
 from rationale.render.charts import Line, line_chart
 from rationale.render.terminal import progress_bar
 from rationale.training.classifier import Progress, Report
 
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_POINTS = 12
+
 
 @contextmanager
 def training_display(what: str, folder: Path) -> Iterator[Report]:
-    """A bar with the loss and the accuracy on the validation split; yields what `train_classifier` reports to.
+    """A bar with the curves of loss and accuracy; yields what `train_classifier` reports to.
 
     The curves so far are drawn to curves.png in `folder`, where matplotlib is there.
     """
@@ -61,9 +66,16 @@ def draw_curves(what: str, progress: Progress, path: Path) -> Path:
 def _note(progress: Progress) -> str:
     parts = []
     if progress.loss:
-        parts.append(f"loss {progress.loss[-1][1]:.4f}")
+        parts.append(f"loss {_curve(progress.loss)} {progress.loss[-1][1]:.4f}")
     if progress.learnt:
-        parts.append(f"{progress.learnt[-1][1]:.1%} of what it learns from right")
+        parts.append(f"right {_curve(progress.learnt)} {progress.learnt[-1][1]:.1%}")
     if progress.accuracy:
-        parts.append(f"{progress.accuracy[-1][1]:.2%} of the validation split")
-    return ", ".join(parts)
+        parts.append(f"validation {_curve(progress.accuracy)} {progress.accuracy[-1][1]:.2%}")
+    return "  ".join(parts)
+
+
+def _curve(points: Sequence[tuple[int, float]]) -> str:
+    """The last points as a line of blocks, between their least and their greatest."""
+    values = np.array([value for _, value in points[-_POINTS:]])
+    span = np.ptp(values) or 1.0
+    return "".join(_BLOCKS[int((value - values.min()) / span * (len(_BLOCKS) - 1))] for value in values)
