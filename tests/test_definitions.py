@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rationale.lrp import propagate
+from rationale.model import Model
 from rationale.network import Network
 from rationale.network.pycaffe import pycaffe
 from tests.conftest import ROOT
@@ -56,5 +57,9 @@ def test_a_definition_loads_and_is_explained(name: str, tmp_path: Path) -> None:
         scale = np.abs(entry.received) + np.abs(entry.passed_on) + np.abs(entry.bias) + np.abs(entry.stabiliser)
         assert np.all(np.abs(entry.residual) <= 1e-3 * scale), entry.layer
     score = network.graph.below(network.graph.score_node())
+    described = Model.load(name).description.output
+    assert {described.target_layer or network.graph.score_node().name, described.feature_layer} <= set(
+        network.graph.layer_names
+    )
     channels = [network.parameters(node)[0].shape for node in score if node.parameter and network.parameters(node)]
     assert int(np.prod(channels[-1][1:])) == SHAPES[name][0]

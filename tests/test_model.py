@@ -27,6 +27,13 @@ def copied(folder: Path, **changes: str) -> Path:
     return place
 
 
+def test_weights_that_people_bring_are_asked_for() -> None:
+    with pytest.raises(
+        ModelError, match=r"VGG_ILSVRC_16_layers\.caffemodel: is not there; bring the weights from http"
+    ):
+        _ = rationale.load("vgg16").network
+
+
 def test_a_model_loads_by_name_and_by_path(tmp_path: Path) -> None:
     assert "mnist" in available_models()
     assert rationale.load("mnist").labels == tuple("0123456789")
@@ -37,7 +44,7 @@ def test_a_model_loads_by_name_and_by_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nothing", "../mnist", "", "/", "mnist/model.toml", "x" * 5000, "a\0b"])
 def test_an_unknown_model_names_the_known_ones(name: str) -> None:
-    with pytest.raises(ModelError, match="known are cub, flight, imagenet, mnist"):
+    with pytest.raises(ModelError, match="known are caffenet, cub, flight, googlenet, imagenet, mnist"):
         rationale.load(name)
 
 

@@ -20,6 +20,7 @@ class Files:
     classifier: Path
     weights: Path
     solver: Path | None = None
+    weights_from: str = ""  # where people get weights that do not come along
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,8 @@ def _with_absolute_files(description: Description, path: Path) -> Description:
     def absolute(value: Any) -> Any:
         return value if value is None else Path(value) if is_fetched(value) else here / value
 
-    files = Files(**{each.name: absolute(getattr(description.files, each.name)) for each in fields(Files)})
+    paths = {name: absolute(getattr(description.files, name)) for name in ("classifier", "weights", "solver")}
+    files = replace(description.files, **paths)
     labels = description.output.labels
     dataset = description.dataset
     if dataset is not None and ("/" in dataset or (here / dataset).is_dir()):

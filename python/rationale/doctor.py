@@ -46,4 +46,6 @@ def _model(name: str) -> str:
     weights = model.description.files.weights
     if is_fetched(weights):
         return f"{text}; its weights are fetched at first use"
+    if model.description.files.weights_from and not weights.is_file():
+        return f"{text}; for those who bring its weights"
     return f"{text}, {len(model.labels)} scores from {model.target_layer!r}"  # the weights are there, and fit

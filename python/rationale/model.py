@@ -61,7 +61,10 @@ class Model:
     def network(self) -> Network:
         """The classifier."""
         files = self.description.files
-        network = Network.load(files.classifier, local_file(files.weights), gpu=self.gpu)
+        weights = local_file(files.weights)
+        if files.weights_from and not weights.is_file():
+            raise ModelError(f"{weights.resolve()}: is not there; bring the weights from {files.weights_from}")
+        network = Network.load(files.classifier, weights, gpu=self.gpu)
         self._check_network(network)
         return network
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from rationale.cli.app import ModelOption, data
+from rationale.fetching import Part
 
 
 @data.command("list")
@@ -16,6 +17,18 @@ def data_list() -> None:
     for entry in read_manifest().values():
         print(f"{entry.name}: {entry.title}{' (fetched)' if is_whole(entry.name) else ''}\n  {entry.contents}")
         print(f"  from {entry.homepage}; licence {entry.licence}\n  cite {entry.cite}")
+        for part in entry.parts:
+            print(f"  {part.name}: {', '.join(_sources(part))}")
+
+
+def _sources(part: Part) -> list[str]:
+    """Where a part can be had, in the order in which it is tried."""
+    sources = [f"mirror ({part.mirror})"] if part.mirror else []
+    sources += [f"package {part.package.name} {part.package.version}"] if part.package else []
+    if part.download:
+        size = f", {part.download.size / 1e6:,.0f} MB" if part.download.size else ""
+        sources.append(f"web ({part.download.url.split('?')[0]}{size})")
+    return sources + (["by hand"] if part.by_hand else [])
 
 
 @data.command("fetch")
