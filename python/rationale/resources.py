@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rationale.errors import DataError
+from rationale.errors import DataError, OutputError
 
 _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parents[1]
@@ -27,12 +27,17 @@ def cache_directory() -> Path:
 
 @contextmanager
 def held(path: Path) -> Iterator[bool]:
-    """Holds a lock file against other processes inside the block; yields whether it could be had.
+    """Holds a lock file, made with its folder, against other processes; yields whether it could be had.
 
     Raises:
-        OSError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
-    with open(path, "w") as lock:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(path, "w")  # noqa: SIM115
+    except OSError as error:
+        raise OutputError(f"{path.parent}: cannot be written ({error.strerror or error})") from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -75,10 +75,8 @@ def opened(folder: Path, total: int, size: int, run: Mapping[str, str]) -> Itera
     """The parts in a directory, which must be of the same run, held against other processes.
 
     Raises:
-        OutputError: they are of another run, damaged, or another process is writing them.
-        OSError: the directory cannot be written.
+        OutputError: they are of another run, damaged, or another process is writing them, or nobody can.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     with held(folder / "lock") as ours:
         if not ours:
             raise OutputError(f"{folder}: another process is writing it")

@@ -108,14 +108,10 @@ def _digest(how: Training) -> str:
 
 @contextmanager
 def _folder_of_its_own(folder: Path) -> Iterator[None]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with held(folder / "lock") as ours:
-            if not ours:
-                raise OutputError(f"{folder}: another process is training there; choose another --out")
-            yield
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    with held(folder / "lock") as ours:
+        if not ours:
+            raise OutputError(f"{folder}: another process is training there; choose another --out")
+        yield
 
 
 def _last_update(solver: Solver, path: Path, iterations: int | None) -> int:
