@@ -12,7 +12,7 @@ from rationale.cli.app import GpuOption, ModelOption, train
 def train_new_command(
     folder: Annotated[Path, typer.Argument(help="Where the new model goes.")],
     dataset: Annotated[str, typer.Option("--dataset", help="A directory of class directories, or a data set.")],
-    like: Annotated[str, typer.Option("--like", help="Whose definitions are taken.")] = "flight",
+    like: Annotated[str, typer.Option("--like", help="Whose definitions are taken.")] = "cub",
 ) -> None:
     """Start a model of your own for your own photographs."""
     from rationale.model import Model

@@ -28,7 +28,7 @@ def begin_model(folder: Path, like: Model, dataset: str) -> Path:
     """
     files = like.description.files
     if files.solver is None:
-        raise ModelError(f"model {like.name!r} has no solver; take one that can be trained, such as flight")
+        raise ModelError(f"model {like.name!r} has no solver; take one that can be trained, such as cub")
     classes = load_dataset(dataset).classes
     text = _description(like, folder, dataset, classes)
     definitions = {
