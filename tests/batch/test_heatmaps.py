@@ -150,6 +150,18 @@ def test_workers_give_the_same_file_bit_for_bit_though_one_is_killed(mnist_model
     assert_same(there, one)
 
 
+def test_a_run_goes_on_with_the_threads_that_it_had(mnist_model: Model, split: Split, tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_heatmaps(mnist_model, split, tmp_path / "out.h5", report=stop, threads=2)
+    path = write_heatmaps(mnist_model, split, tmp_path / "out.h5")
+    with h5py.File(path) as file:
+        assert file.attrs["threads"] == "2"
+    assert write_heatmaps(mnist_model, split, path, workers=2) == path  # it is done already
+
+
 def test_a_worker_with_other_files_refuses(mnist_model: Model) -> None:
     test = load_dataset("mnist").split("test")
     place, one = str(mnist_model.directory), mnist_model.fingerprint

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from rationale.batch.cluster import client, compute
 from rationale.batch.explain import explained, explained_elsewhere
-from rationale.batch.parts import Parts, opened
+from rationale.batch.parts import Parts, opened, threads_of
 from rationale.datasets import Split
 from rationale.errors import OptionError, OutputError
 from rationale.lrp import Composite
@@ -55,8 +55,8 @@ def write_heatmaps(
         composite: how to propagate; the model's own way where None.
         report: called with the pictures done and their number.
         precision: of the heatmaps.
-        threads: of each process; results are equal bit for bit for the same number. One with workers, else as many as
-            there are cores, where None.
+        threads: of each process; results are equal bit for bit for the same number. Where None, as many as the run
+            that is gone on with had; else one with workers, and without as many as there are cores.
         workers: worker processes on this machine; none where None.
         scheduler: address of a Dask scheduler to use instead.
 
@@ -70,7 +70,8 @@ def write_heatmaps(
     if precision not in PRECISIONS:
         raise OptionError(f"precision {precision!r} is unknown; there are {', '.join(PRECISIONS)}")
     rules = model.composite(composite)
-    count = threads or (1 if workers or scheduler else os.cpu_count() or 1)
+    parts_folder = path.with_name(path.name + ".parts")
+    count = threads or threads_of(parts_folder) or (1 if workers or scheduler else os.cpu_count() or 1)
     run = {
         "model": model.name,
         "fingerprint": model.fingerprint,
@@ -81,12 +82,13 @@ def write_heatmaps(
         "precision": precision,
         "threads": str(count),
     }
-    if _is_done(path, run, len(split)):
+    asked = run if threads else {key: value for key, value in run.items() if key != "threads"}
+    if _is_done(path, asked, len(split)):
         report(len(split), len(split))
         return path
     _check_room(model, split, path, precision)
     try:
-        with opened(path.with_name(path.name + ".parts"), len(split), part_size(model), run) as parts:
+        with opened(parts_folder, len(split), part_size(model), run) as parts:
             missing = parts.missing()
             done = len(split) - sum(len(parts.rows(start)) for start in missing)
             if workers or scheduler:

@@ -84,6 +84,14 @@ def opened(folder: Path, total: int, size: int, run: Mapping[str, str]) -> Itera
         yield Parts(folder, total, size)
 
 
+def threads_of(folder: Path) -> int | None:
+    """Threads of the run whose parts are there; None where there are none."""
+    try:
+        return int(json.loads((folder / "run.json").read_text(encoding="utf-8"))["threads"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _check_run(path: Path, run: Mapping[str, str]) -> None:
     if not path.exists():
         partial = path.with_suffix(".part")
