@@ -207,7 +207,10 @@ def _photograph_speed(name: str) -> str:
             "1.7 ×",
         ),
     ]
-    remark = f"Medians of {figures['rounds']} rounds, in which the three take turns; one thread for each process."
+    remark = (
+        f"Medians of {figures['rounds']} rounds, in which the three take turns; one thread for each process. Workers "
+        "take about four seconds to start, which counts for more the fewer photographs there are."
+    )
     return _section(f"{name}: speed", figures, rows, remark)
 
 
