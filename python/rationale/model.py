@@ -19,6 +19,7 @@ from rationale.description import Description, read_description
 from rationale.errors import ModelError
 from rationale.explanation import Explanation, explanations_of
 from rationale.fetching import local_file
+from rationale.fetching.digest import short_digest
 from rationale.images import Pixels, Source, border_colour, fit, fit_mask, load_image, to_grey, to_rgb
 from rationale.lrp import propagate
 from rationale.lrp.composites import Bounds, Composite, get_composite
@@ -224,10 +225,8 @@ class Model:
     def fingerprint(self) -> str:
         """Twelve digits of a SHA-256 over model.toml, the classifier's prototxt and its weights."""
         files = self.description.files
-        digest = hashlib.sha256()
-        for path in (self.directory / "model.toml", files.classifier, local_file(files.weights)):
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-        return digest.hexdigest()[:12]
+        paths = (self.directory / "model.toml", files.classifier, local_file(files.weights))
+        return short_digest(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in paths))
 
     def class_number(self, target: int | str) -> int:
         """Number of a class given as label or number.

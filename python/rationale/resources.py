@@ -25,6 +25,17 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rationale"
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text file in one step: it is there as before or as a whole, whenever the process is killed.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
 @contextmanager
 def held(path: Path) -> Iterator[bool]:
     """Holds a lock file, made with its folder, against other processes; yields whether it could be had.

@@ -18,6 +18,7 @@ from rationale.datasets import Split
 from rationale.errors import OutputError
 from rationale.fetching.digest import file_digest
 from rationale.model import Model
+from rationale.resources import write_whole
 
 SHARD = 256 * 2**20  # bytes of a file, about
 
@@ -92,6 +93,5 @@ def _read_digests(folder: Path) -> dict[str, str]:
 
 def _write_digests(folder: Path, digests: dict[str, str]) -> None:
     """As sha256sum writes them, in one step."""
-    partial = folder / "SHA256SUMS.part"
-    partial.write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())), encoding="utf-8")
-    os.replace(partial, folder / "SHA256SUMS")
+    lines = [f"{digest}  {name}\n" for name, digest in sorted(digests.items())]
+    write_whole(folder / "SHA256SUMS", "".join(lines))

@@ -4,8 +4,8 @@ Layout: `id` (N,) text, `label`, `prediction` (N,) int64, `score` (N,) float32, 
 `channel_relevance/<layer>` (N, C) float32, chunked and compressed; attributes: model, fingerprint (of its files),
 dataset, split, pictures (fingerprint), composite, precision, threads, done (pictures written).
 
-While it works, finished parts lie in `<file>.parts`; the file is made of them in the end, in one step. However a run
-ends, the same command goes on with the parts that are there and comes to the same file.
+While it works, finished parts lie in `<file>.parts`; the file grows from them as `<file>.part`, and gets its name when
+it is whole. However a run ends, the same command goes on with the parts that are there and comes to the same file.
 """
 
 import os

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rationale.errors import OutputError
-from rationale.resources import held
+from rationale.resources import held, write_whole
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -94,9 +94,7 @@ def threads_of(folder: Path) -> int | None:
 
 def _check_run(path: Path, run: Mapping[str, str]) -> None:
     if not path.exists():
-        partial = path.with_suffix(".part")
-        partial.write_text(json.dumps(run), encoding="utf-8")
-        os.replace(partial, path)
+        write_whole(path, json.dumps(run))
     try:
         kept = dict(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:

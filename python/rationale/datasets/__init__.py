@@ -9,7 +9,8 @@ from rationale.datasets.dataset import Dataset, Split, check_classes, joined
 from rationale.datasets.flight import Flight
 from rationale.datasets.folder import Folder
 from rationale.datasets.mnist import Mnist
-from rationale.errors import DataError
+from rationale.errors import DataError, ModelError
+from rationale.model import Model
 
 _DATASETS: dict[str, Callable[[], Dataset]] = {
     "mnist": Mnist,
@@ -33,4 +34,18 @@ def load_dataset(name: str) -> Dataset:
     raise DataError(f"no data set is named {name!r}; there are {', '.join(DATASETS)}, or give a directory")
 
 
-__all__ = ["DATASETS", "Dataset", "Split", "check_classes", "joined", "load_dataset"]
+def dataset_of(model: Model) -> Dataset:
+    """The data set that a model names, whose classes must be the model's labels.
+
+    Raises:
+        ModelError: it names none, or one with other classes.
+        DataError: there is no such data set, or it cannot be fetched.
+    """
+    if model.description.dataset is None:
+        raise ModelError(f"model {model.name!r} names no dataset in its model.toml")
+    dataset = load_dataset(model.description.dataset)
+    check_classes(dataset, model.labels)
+    return dataset
+
+
+__all__ = ["DATASETS", "Dataset", "Split", "check_classes", "dataset_of", "joined", "load_dataset"]

@@ -1,6 +1,5 @@
 """The interface that every data set offers."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rationale.errors import ModelError
+from rationale.fetching.digest import short_digest
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -64,9 +64,8 @@ class Split:
 
     def fingerprint(self) -> str:
         """Twelve digits of a SHA-256 over ids, labels and version: work on one split is not gone on with on another."""
-        digest = hashlib.sha256("\0".join([self.name, self.version, *self.ids]).encode())
-        digest.update(np.asarray(self.labels, "<i8").tobytes())
-        return digest.hexdigest()[:12]
+        names = "\0".join([self.name, self.version, *self.ids])
+        return short_digest(names.encode() + np.asarray(self.labels, "<i8").tobytes())
 
 
 def joined(one: Split, other: Split) -> Split:

@@ -7,8 +7,8 @@ Hidden files and directories are passed over.
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ from rationale.datasets.dataset import Split
 from rationale.datasets.photographs import photographs
 from rationale.datasets.splitting import SHARES, fingerprint, near_duplicates, stratified_split
 from rationale.errors import DataError, ImageError
-from rationale.resources import cache_directory
+from rationale.fetching.digest import short_digest
+from rationale.resources import cache_directory, write_whole
 
 SUFFIXES = frozenset(
     ".avif .bmp .gif .jfif .jp2 .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split()  # noqa: SIM905
@@ -82,19 +83,15 @@ def _divided(found: Sequence[_Found], shares: dict[str, float]) -> list[_Found]:
 
 def _keep(path: Path, text: str) -> None:
     """Writes to the cache, if it can be written: without it, the pictures are read again next time."""
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    try:
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError:
-        return
+        write_whole(path, text)
 
 
 def _version(paths: Sequence[Path]) -> str:
     """Changes when a file does."""
     states = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    return hashlib.sha256(json.dumps(states).encode()).hexdigest()[:12]
+    return short_digest(json.dumps(states).encode())
 
 
 def _is_class(path: Path) -> bool:

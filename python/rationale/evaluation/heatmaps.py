@@ -1,7 +1,6 @@
 """Measures heatmaps: LRP's composites and the baselines, on the same pictures, by the same yardsticks."""
 
 import json
-import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from rationale.lrp import COMPOSITES, Composite, propagate
 from rationale.lrp.start import Classes
 from rationale.model import Model
 from rationale.network import Network
+from rationale.resources import write_whole
 
 Array = NDArray[np.float32]
 Values = dict[str, Any]  # lists of floats, one number a picture, in nested tables
@@ -138,9 +138,7 @@ def measure_heatmaps(
         kept = _kept(path, run)
         if kept is None:
             kept = _measure(model, split, rows, methods[name], settings, random_labels)
-            partial_file = path.with_suffix(".part")
-            partial_file.write_text(json.dumps({"run": run, "values": kept}), encoding="utf-8")
-            os.replace(partial_file, path)
+            write_whole(path, json.dumps({"run": run, "values": kept}))
         found[name] = kept
     report(len(chosen), len(chosen), "")
     return found

@@ -11,6 +11,11 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
+def short_digest(content: bytes) -> str:
+    """Twelve digits of a SHA-256: enough to tell one state of something from another."""
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
 def tree_digest(folder: Path, files: Iterable[Path]) -> str:
     """SHA-256 over "digest, two spaces, path" lines of files, sorted by their path in `folder`."""
     names = sorted((path.relative_to(folder).as_posix(), path) for path in files)

@@ -44,7 +44,7 @@ def verify(wanted: Download, path: Path) -> None:
     Raises:
         DataError: it is one.
     """
-    if not (wanted.sha256 or wanted.sha1):
+    if not wanted.has_digest:
         return  # verified by what is in it
     size = path.stat().st_size
     algorithm, digest = ("sha256", wanted.sha256) if wanted.sha256 else ("sha1", wanted.sha1)

@@ -129,9 +129,8 @@ def _fetch(wanted: FileSet, folder: Path, report: Report) -> None:
     building = Path(tempfile.mkdtemp(prefix=f".{wanted.name}.", dir=folder.parent))
     aside = building.with_name(f"{building.name}.before")
     try:
-        for part in sorted(
-            wanted.parts, key=lambda each: not each.by_hand
-        ):  # before what takes long, what may be lacking
+        # What a person must bring comes first: it may be lacking, and the rest may take long.
+        for part in sorted(wanted.parts, key=lambda each: not each.by_hand):
             _fetch_part(wanted, part, building, downloads, report)
         files = files_in(building)
         lines = [
@@ -210,14 +209,15 @@ def _from_web(part: Part, target: Path, downloads: Path, report: Callable[[int, 
         return True
     try:
         count = unpack(archive, target, members=part.members, inside=part.inside, strip=part.strip)
+        if part.files and count != part.files:
+            raise DataError(f"{archive.name} holds {count} files like {part.members}, not {part.files}")
+        if not part.download.has_digest:
+            names = [target / part.members] if part.files == 1 else files_in(target)
+            _check(part, target, names, part.download.url)
     except DataError:
-        archive.unlink()  # it was verified by nothing but what is in it, or is of no use anyhow
+        if not part.download.has_digest:
+            archive.unlink()  # nothing but what is in it could tell that it was wrong
         raise
-    if part.files and count != part.files:
-        raise DataError(f"{archive.name} holds {count} files like {part.members}, not {part.files}")
-    if not (part.download.sha256 or part.download.sha1):
-        names = [target / part.members] if part.files == 1 else files_in(target)
-        _check(part, target, names, part.download.url)
     return True
 
 

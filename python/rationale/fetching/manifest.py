@@ -26,6 +26,11 @@ class Download:
     sha256: str = ""
     sha1: str = ""
 
+    @property
+    def has_digest(self) -> bool:
+        """Whether the file itself can be verified; otherwise what is in it must be."""
+        return bool(self.sha256 or self.sha1)
+
 
 @dataclass(frozen=True)
 class Part:

@@ -1,6 +1,5 @@
 """Caffe's own solver, fed from Python batch by batch, with snapshots that survive a kill."""
 
-import hashlib
 import tempfile
 from collections.abc import Mapping
 from os import PathLike
@@ -12,6 +11,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from rationale.errors import NetworkError
+from rationale.fetching.digest import short_digest
 from rationale.network import device
 from rationale.network.network import Network
 from rationale.network.prototxt import read_message, to_text
@@ -70,7 +70,7 @@ class Solver:
         solver.CopyFrom(self.parameter)
         for name in ("random_seed", "snapshot", "test_interval", "display"):
             solver.ClearField(name)
-        return hashlib.sha256((to_text(solver) + to_text(self.network)).encode()).hexdigest()[:12]
+        return short_digest((to_text(solver) + to_text(self.network)).encode())
 
     @property
     def iteration(self) -> int:

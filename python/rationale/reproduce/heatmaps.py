@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rationale.datasets import Dataset, check_classes, load_dataset
+from rationale.datasets import Dataset, dataset_of
 from rationale.datasets.shuffled import ShuffledLabels
 from rationale.description import Training
 from rationale.errors import ModelError
@@ -59,10 +59,7 @@ def evaluate_heatmaps(
     Raises:
         ModelError: the model names no data set, or cannot learn random labels by heart.
     """
-    if model.description.dataset is None:
-        raise ModelError(f"model {model.name!r} names no dataset in its model.toml")
-    dataset = load_dataset(model.description.dataset)
-    check_classes(dataset, model.labels)
+    dataset = dataset_of(model)
     check_methods(model, methods)
     pictures = dataset.split(split)
     memoriser = None

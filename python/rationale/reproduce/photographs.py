@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rationale.datasets import Split, load_dataset
+from rationale.datasets import Split, dataset_of
 from rationale.evaluation.classification import Classification, classify
 from rationale.evaluation.estimate import estimate
 from rationale.evaluation.heatmaps import settings_for
@@ -42,7 +42,7 @@ def reproduce_photographs(name: str, folder: Path, *, quick: bool = False) -> No
     """
     images = measurements_directory().parent / "images"
     model = Model.load(name)
-    test = load_dataset(str(model.description.dataset)).split("test")
+    test = dataset_of(model).split("test")
     shipped = _classified(model, model.network, test, "shipped weights")
     figures = classifier_figures(model, shipped)
     if not quick:
@@ -64,7 +64,10 @@ def reproduce_photographs(name: str, folder: Path, *, quick: bool = False) -> No
         rows = most_on_borders(found[PLAIN])
         draw_borders(model, test, rows, shown, images / f"{name}-borders.png", with_photographs=False)
         draw_borders(model, test, rows, shown, folder / "borders.png", with_photographs=True)
-        keep(f"{name}-borders", {text: _with_other_borders(model, each, test) for text, each in variants.items()})
+        before = {SHIPPED: shipped, PLAIN: _classified(model, variants[PLAIN], test, PLAIN)}
+        keep(
+            f"{name}-borders", {text: _with_other_borders(model, variants[text], test, before[text]) for text in before}
+        )
     if not quick:
         keep(f"{name}-speed", photograph_speed(model))
         publish(evaluate_heatmaps(model, folder / "heatmaps", settings_for(model)), folder / "heatmaps")
@@ -144,9 +147,8 @@ def without_borders(model: Model) -> Model:
     return Model(model.name, model.directory, replace(model.description, training=how), model.gpu)
 
 
-def _with_other_borders(model: Model, network: Network, test: Split) -> Figures:
+def _with_other_borders(model: Model, network: Network, test: Split, before: Classification) -> Figures:
     """What becomes of the decisions when white borders turn black and black ones white."""
-    before = _classified(model, network, test, "borders as they are")
     after = _classified(model, network, inverted(test), "borders inverted")
     return {
         "pictures": len(before.labels),

@@ -9,7 +9,7 @@ from typing import Any
 
 from rationale.batch.explain import explained
 from rationale.batch.heatmaps import part_size
-from rationale.datasets import Split, load_dataset
+from rationale.datasets import Split, dataset_of
 from rationale.datasets.export import export_pictures
 from rationale.lrp import propagate
 from rationale.model import Model
@@ -27,11 +27,11 @@ def photograph_speed(model: Model) -> Figures:
     All of the test set's ways take turns in each of the rounds, each on one thread for a process; ratios are taken
     within a round, and their medians kept.
     """
-    name = str(model.description.dataset)
-    test = load_dataset(name).split("test")
+    dataset = dataset_of(model)
+    test = dataset.split("test")
     with tempfile.TemporaryDirectory(prefix="rationale-") as temporary:
         folder = Path(temporary)
-        (photo, *_) = export_pictures(load_dataset(name), "test", 1, folder)
+        (photo, *_) = export_pictures(dataset, "test", 1, folder)
         explain = command("explain", str(photo), "--model", model.name, "--out", str(folder / "out"))
         one = seconds_to_run(explain, 11)
         batch = ["batch", "heatmaps", "--model", model.name, "--threads", "1", "--out"]
@@ -57,17 +57,13 @@ def photograph_speed(model: Model) -> Figures:
 def _lrp_alone(model: Model, split: Split) -> float:
     """Seconds that `propagate` takes for the whole split, pictures already read and Caffe warm."""
     rows = [range(start, min(start + part_size(model), len(split))) for start in range(0, len(split), part_size(model))]
-    how: dict[str, Any] = {
-        "composite": model.composite(),
-        "bounds": model.bounds,
-        "target_layer": model.description.output.target_layer,
-    }
+    composite, layer = model.composite(), model.description.output.target_layer
     seconds = 0.0
     with on_threads(1):
-        explained(model, split, rows[0], model.composite(), "float32")
+        explained(model, split, rows[0], composite, "float32")
         for part in rows:
             batch = model.preprocess([model.view(split.images[row]) for row in part])
             started = time.monotonic()
-            propagate(model.network, batch, **how)
+            propagate(model.network, batch, composite=composite, bounds=model.bounds, target_layer=layer)
             seconds += time.monotonic() - started
     return seconds

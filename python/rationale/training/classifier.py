@@ -1,8 +1,6 @@
 """Trains a model's classifier: deterministic by its seed, killed and resumed without changing the result."""
 
-import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,9 +16,10 @@ from rationale.description import Training
 from rationale.errors import ModelError, OutputError
 from rationale.evaluation.classification import classify
 from rationale.fetching import local_file
+from rationale.fetching.digest import short_digest
 from rationale.model import Model
 from rationale.network import Network, Solver, on_threads
-from rationale.resources import held
+from rationale.resources import held, write_whole
 from rationale.training.augment import augment, augmented_photographs
 
 CHECK_EVERY = 1000  # updates between accuracies on the validation split, where the solver names no test_interval
@@ -103,7 +102,7 @@ def train_classifier(
 
 def _digest(how: Training) -> str:
     named = replace(how, start=how.start and Path(Path(how.start).name))  # wherever it lies
-    return hashlib.sha256(repr(named).encode()).hexdigest()[:12]
+    return short_digest(repr(named).encode())
 
 
 @contextmanager
@@ -200,9 +199,7 @@ def _save(solver: Solver, progress: Progress, folder: Path) -> None:
     """Takes a snapshot; progress.json, replaced in one step, is what makes it count."""
     before = progress.snapshot
     progress.snapshot = solver.snapshot().name
-    partial = folder / "progress.json.part"
-    partial.write_text(json.dumps(asdict(progress)), encoding="utf-8")
-    os.replace(partial, folder / "progress.json")
+    write_whole(folder / "progress.json", json.dumps(asdict(progress)))
     if before is not None and before != progress.snapshot:
         for suffix in (".solverstate", ".caffemodel"):
             (folder / before).with_suffix(suffix).unlink(missing_ok=True)

@@ -67,13 +67,7 @@ def train_side_by_side(runs: Sequence[Run], *, at_once: int | None = None) -> li
                         continue
                     del working[ready]
                     process.join()
-                    if isinstance(message, RationaleError):
-                        raise message
-                    if not isinstance(message, Path):
-                        raise NetworkError(
-                            f"{runs[number].what}: the training ended with {message or process.exitcode}"
-                        )
-                    weights[number] = message
+                    weights[number] = _weights(message, runs[number], process)
     except KeyboardInterrupt:
         for _, process in working.values():
             process.join(_PATIENCE)
@@ -102,6 +96,15 @@ def _received(connection: Connection) -> object:
         return connection.recv()
     except EOFError:
         return None
+
+
+def _weights(message: object, run: Run, process: SpawnProcess) -> Path:
+    """The path that a training ended with, or the error that it ended with instead."""
+    if isinstance(message, RationaleError):
+        raise message
+    if not isinstance(message, Path):
+        raise NetworkError(f"{run.what}: the training ended with {message or process.exitcode}")
+    return message
 
 
 def _train(
