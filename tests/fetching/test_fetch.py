@@ -180,3 +180,25 @@ def test_a_mirror_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("RATIONALE_MIRROR", "/no/such/place")
     with pytest.raises(DataError, match="RATIONALE_MIRROR names '/no/such/place'"):
         mirror_directories()
+
+
+def test_a_verified_archive_stays_whatever_stops_its_unpacking(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = Part("all", members="*.txt", download=Download("http://nowhere/all.zip", 1, "known"))
+    monkeypatch.setattr(fetch, "file_set", lambda name: FileSet("tiny", "", "", "", "", "", (part,)))
+    asked = []
+
+    def whole(wanted: Download, path: Path, report: object) -> None:
+        asked.append(path)
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("one.txt", "1")
+
+    def full_disk(*_: object, **__: object) -> int:
+        raise DataError("all.zip: cannot be unpacked (No space left on device)")
+
+    monkeypatch.setattr(fetch, "download", whole)
+    with monkeypatch.context() as while_full:
+        while_full.setattr(fetch, "unpack", full_disk)
+        with pytest.raises(DataError, match="No space left"):
+            fetched("tiny")
+    assert (fetched("tiny") / "one.txt").read_text() == "1"
+    assert len(asked) == 1
