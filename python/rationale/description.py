@@ -75,6 +75,7 @@ class Training:
     with_val: bool = False  # the validation split is learnt from too, once choices are made; no accuracy is measured
     colour: float = 0.0
     border: float = 0.0
+    average: float = 0.0  # share of the updates, the last ones, over which the weights are averaged
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,9 @@ def _checked(description: Description, path: Path) -> Description:
         "lrp.composite is a string": isinstance(lrp.composite, str),
         "lrp.layers is a table of rules": isinstance(lrp.layers, dict),
         "the amounts in [training] are numbers": _numbers(
-            (training.rotate, training.zoom, training.shift, training.colour, training.border)
+            (training.rotate, training.zoom, training.shift, training.colour, training.border, training.average)
         ),
+        "training.average is a share from 0 to 1": not _numbers((training.average,)) or 0 <= training.average <= 1,
         "photographs, flip, balance and with_val in [training] are true or false": all(
             isinstance(each, bool)
             for each in (training.photographs, training.flip, training.balance, training.with_val)

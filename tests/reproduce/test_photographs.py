@@ -12,8 +12,8 @@ from rationale.evaluation.classification import classify
 from rationale.model import Model
 from rationale.reproduce import measure, photographs
 from rationale.reproduce.borders import draw_borders, inverted, most_on_borders, outlined
-from rationale.training.classifier import Progress
 from rationale.training.display import draw_curves
+from rationale.training.loop import Progress
 
 
 @pytest.fixture(scope="module")

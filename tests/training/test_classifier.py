@@ -11,11 +11,13 @@ from rationale.datasets import load_dataset
 from rationale.description import Training
 from rationale.errors import ModelError, NetworkError, OutputError
 from rationale.model import Model
-from rationale.network import Solver
+from rationale.network import Network, Solver
 from rationale.resources import held
 from rationale.training import train_classifier
 from rationale.training.augment import augment
-from rationale.training.classifier import Progress, training_batch
+from rationale.training.averaging import Average
+from rationale.training.classifier import training_batch
+from rationale.training.loop import Progress
 
 
 def test_a_few_updates_learn_something(mnist_model: Model, tmp_path: Path) -> None:
@@ -159,3 +161,47 @@ def test_a_learning_rate_that_ends_is_not_outrun(quiet_model: Model, tmp_path: P
     model = Model("poly", quiet_model.directory, replace(quiet_model.description, files=files))
     with pytest.raises(ModelError, match="learning rate ends at update 5, not at 6"):
         train_classifier(model, tmp_path / "out", iterations=6)
+
+
+def averaging(model: Model, share: float) -> Model:
+    how = replace(model.description.training, average=share)
+    return Model(model.name, model.directory, replace(model.description, training=how))
+
+
+def test_weights_are_the_mean_over_the_last_updates(mnist_model: Model, tmp_path: Path) -> None:
+    model = averaging(mnist_model, 0.5)
+    seen: dict[int, dict[str, np.ndarray]] = {}
+
+    class Watched(Average):
+        def add(self, solver: Solver) -> None:
+            seen[solver.iteration] = solver.weights()
+            super().add(solver)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rationale.training.classifier.Average", Watched)
+        weights = train_classifier(model, tmp_path, iterations=6, threads=1)
+    network = Network.load(model.description.files.classifier, weights)
+    for number, values in enumerate(network.parameters(network.graph.node("conv1"))):
+        mean = np.mean([seen[at][f"conv1/{number}"].astype(np.float64) for at in (4, 5, 6)], axis=0)
+        np.testing.assert_array_equal(values, mean.astype(np.float32))
+        assert not np.array_equal(values, seen[6][f"conv1/{number}"])
+
+
+def test_an_averaged_training_that_was_stopped_ends_in_the_same_weights(mnist_model: Model, tmp_path: Path) -> None:
+    model = averaging(mnist_model, 0.75)
+    whole = train_classifier(model, tmp_path / "whole", iterations=40, threads=1)
+
+    def interrupt(progress: Progress, last: int) -> None:
+        if progress.iteration == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier(model, tmp_path / "cut", interrupt, iterations=40, threads=1)
+    resumed = train_classifier(model, tmp_path / "cut", iterations=40, threads=1)
+    assert resumed.read_bytes() == whole.read_bytes()
+    with pytest.raises(OutputError, match="averaged updates"):
+        train_classifier(model, tmp_path / "cut", iterations=60, threads=1)
+    (snapshot,) = (tmp_path / "cut").glob("*.average.npz")
+    snapshot.write_bytes(b"cut")
+    with pytest.raises(OutputError, match=r"remove progress\.json"):
+        train_classifier(model, tmp_path / "cut", iterations=40, threads=1)

@@ -1,7 +1,7 @@
 """Curves on the terminal and as a picture."""
 
-from rationale.training.classifier import Progress
 from rationale.training.display import _note
+from rationale.training.loop import Progress
 
 
 def test_curves_run_from_the_least_to_the_greatest() -> None:

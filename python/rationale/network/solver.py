@@ -100,6 +100,17 @@ class Solver:
         scores, labels = net.blobs[names[net._bottom_ids(loss)[0]]].data, net.blobs["label"].data
         return float((scores.reshape(len(scores), -1).argmax(1) == labels.ravel()).mean())
 
+    def weights(self) -> dict[str, Array]:
+        """Copies of all weights, by layer and number: "conv1/0"."""
+        params = self._solver.net.params
+        return {f"{layer}/{at}": blob.data.copy() for layer, blobs in params.items() for at, blob in enumerate(blobs)}
+
+    def set_weights(self, weights: Mapping[str, Array]) -> None:
+        """Writes what `weights` gave back."""
+        for name, values in weights.items():
+            layer, _, number = name.rpartition("/")
+            self._solver.net.params[layer][int(number)].data[...] = values
+
     def seed(self, seed: int) -> None:
         """Restarts Caffe's random numbers (dropout), so that a resumed run repeats an uninterrupted one."""
         pycaffe().set_random_seed(seed)

@@ -9,7 +9,7 @@ import numpy as np
 from rationale.errors import OutputError
 from rationale.render.charts import Line, line_chart
 from rationale.render.terminal import progress_bar
-from rationale.training.classifier import Progress, Report
+from rationale.training.loop import Progress, Report
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _POINTS = 12

@@ -14,8 +14,9 @@ from rationale.description import Description
 from rationale.errors import NetworkError, RationaleError
 from rationale.model import Model
 from rationale.render.terminal import progress_bar
-from rationale.training.classifier import Progress, train_classifier
+from rationale.training.classifier import train_classifier
 from rationale.training.display import Drawing
+from rationale.training.loop import Progress
 
 _PATIENCE = 20  # seconds that an interrupted training has for its snapshot
 
