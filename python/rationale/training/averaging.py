@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -51,8 +52,9 @@ class Average:
         """Writes the sums beside a snapshot."""
         path = _beside(state)
         partial = path.with_suffix(f".{os.getpid()}.part")
+        arrays: dict[str, Any] = {"count": self._count, **self._sums}
         with open(partial, "wb") as file:
-            np.savez(file, count=self._count, **self._sums)
+            np.savez(file, **arrays)
         os.replace(partial, path)
 
     def restore(self, state: Path) -> None:
