@@ -1,6 +1,7 @@
 """A model directory must be found, checked, and turn pictures into the numbers its network was trained on."""
 
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import skimage.data
 
 import rationale
+from rationale.description import Training
 from rationale.errors import ModelError
 from rationale.model import Model, available_models, read_labels
 from tests.conftest import ROOT, needs
@@ -162,3 +164,8 @@ def test_imagenets_thousand_classes_come_with_the_weights() -> None:
 def test_bounds_are_what_black_and_white_become() -> None:
     low, high = rationale.load("imagenet").bounds
     assert (low, high) == ((-104, -117, -123), (151, 138, 132))
+
+
+def test_the_documents_name_every_key_of_training() -> None:
+    text = (ROOT / "docs" / "training.md").read_text()
+    assert [each.name for each in fields(Training) if f"| `{each.name}` |" not in text] == []
