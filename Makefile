@@ -35,6 +35,7 @@ caffe: $(BIN)/pip
 # torch and zennit, to compare with; --no-deps, for they ask for builds of torchvision that do not fit torch's CPU build.
 peers: $(BIN)/peers
 $(BIN)/peers: constraints-peers.txt | $(BIN)/ready
+	$(INSTALL) --constraint constraints-peers.txt torch  # with what its wheel needs: without, CUDA's cannot be imported
 	$(INSTALL) --requirement constraints-peers.txt --no-deps
 	@touch $@
 
