@@ -32,10 +32,11 @@ $(BIN)/pip:
 caffe: $(BIN)/pip
 	$(BIN)/python docker/caffe/build.py wheel
 
-# torch and zennit, to compare with; --no-deps, for they ask for builds of torchvision that do not fit torch's CPU build.
+# torch with what its wheel needs, then zennit and captum to compare with; --no-deps, for they ask for builds of
+# torchvision that do not fit torch's CPU build.
 peers: $(BIN)/peers
 $(BIN)/peers: constraints-peers.txt | $(BIN)/ready
-	$(INSTALL) --constraint constraints-peers.txt torch  # with what its wheel needs: without, CUDA's cannot be imported
+	$(INSTALL) --constraint constraints-peers.txt torch
 	$(INSTALL) --requirement constraints-peers.txt --no-deps
 	@touch $@
 

@@ -40,9 +40,11 @@ class Average:
     @contextmanager
     def instead(self, solver: Solver) -> Iterator[None]:
         """Lets the solver's network have the mean inside the block, once there is one."""
+        if not self._count:
+            yield
+            return
         before = solver.weights()
-        if self._count:
-            solver.set_weights({name: (sums / self._count).astype(np.float32) for name, sums in self._sums.items()})
+        solver.set_weights({name: (sums / self._count).astype(np.float32) for name, sums in self._sums.items()})
         try:
             yield
         finally:

@@ -33,8 +33,6 @@ class Progress:
     seconds: float = 0.0
     since: list[tuple[float, float]] = field(default_factory=list)  # (loss, share right) since the last entry
     run: dict[str, str] = field(default_factory=dict)  # what is trained, on what, and how
-    others: dict[str, Points] = field(default_factory=dict)  # further curves, by name
-    said: list[tuple[int, list[str]]] = field(default_factory=list)  # (iteration, sentences for the same photographs)
 
 
 Report = Callable[[Progress, int], None]
