@@ -36,8 +36,8 @@ def in_checkout() -> bool:
     return (shared_directory("data").parent / "docs").is_dir()
 
 
-def keep(name: str, figures: dict[str, Any], keeping: Sequence[str] | None = ()) -> None:
-    """Writes figures, with when and where they were measured, to docs/measurements.
+def keep(name: str, figures: dict[str, Any], keeping: Sequence[str] | None = ()) -> dict[str, Any]:
+    """Writes figures, with when and where they were measured, to docs/measurements; returns all that is kept there.
 
     What is there already is replaced, but for the entries named in `keeping` (all where None) that `figures` lacks.
     """
@@ -46,8 +46,10 @@ def keep(name: str, figures: dict[str, Any], keeping: Sequence[str] | None = ())
     path = folder / f"{name}.json"
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     kept = {key: value for key, value in before.items() if keeping is None or key in keeping}
-    text = json.dumps({**kept, **figures, "where": machine()}, ensure_ascii=False, indent=1)
+    kept |= figures
+    text = json.dumps({**kept, "where": machine()}, ensure_ascii=False, indent=1)
     path.write_text(text + "\n", encoding="utf-8")
+    return {key: value for key, value in kept.items() if key != "where"}
 
 
 def machine() -> dict[str, str]:

@@ -56,8 +56,7 @@ def reproduce_photographs(name: str, folder: Path, *, quick: bool = False) -> No
     if not quick and model.description.training.border:
         variants[PLAIN] = Network.load(model.description.files.classifier, trained[PLAIN])
     found = {text: _shares(model, network, test) for text, network in variants.items()}
-    regions = {text: summed_up(shares) for text, shares in found.items()}
-    keep(f"{name}-regions", regions, keeping=None)
+    regions = keep(f"{name}-regions", {text: summed_up(shares) for text, shares in found.items()}, keeping=None)
     draw_regions(model, regions, len(test), images)
     if PLAIN in variants:
         shown = {text: (variants[which], found[which]) for text, which in (("before", PLAIN), ("after", SHIPPED))}
