@@ -308,3 +308,38 @@ def test_photographs_of_any_size_are_explained_by_the_models_that_ship(tmp_path:
         done = run("explain", picture, "--model", name, "--out", tmp_path / name)
         assert (done.returncode, done.stderr) == (0, "")
         assert (tmp_path / name / "report.html").exists()
+
+
+def test_results_do_not_overwrite_the_picture(digit_files: list[Path], tmp_path: Path) -> None:
+    picture = tmp_path / "heatmap.png"
+    digit_files[0].rename(picture)
+    before = picture.read_bytes()
+    done = run("explain", picture, "--out", tmp_path)
+    assert done.returncode == 2
+    assert "heatmap.png: would be overwritten by the results; choose another --out" in done.stderr
+    assert picture.read_bytes() == before
+
+
+def test_other_weights_of_a_classifier(digit_files: list[Path], tmp_path: Path) -> None:
+    shipped = ROOT / "weights" / "mnist" / "classifier.caffemodel"
+    copy = tmp_path / "mine.caffemodel"
+    copy.write_bytes(shipped.read_bytes())
+    done = run("explain", digit_files[0], "--weights", copy, "--out", tmp_path / "out")
+    assert done.stdout.startswith("digit 0.png: 7 (> 99.9 %)")
+    done = run("explain", digit_files[0], "--weights", tmp_path / "none", "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (2, f"rationale: {tmp_path / 'none'}: no such file of weights\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("batch", "heatmaps", "--threads", "100000"),
+        ("train", "classifier", "--seed", "4294967296"),
+        ("explain", "x.png", "--class", "9" * 5000),
+    ],
+)
+def test_numbers_beyond_all_bounds_are_refused(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("rationale: ")
+    assert done.stderr.count("\n") == 1

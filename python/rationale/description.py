@@ -193,7 +193,7 @@ def _with_absolute_files(description: Description, path: Path) -> Description:
     files = replace(description.files, **paths)
     labels = description.output.labels
     dataset = description.dataset
-    if dataset is not None and ("/" in dataset or (here / dataset).is_dir()):
+    if dataset is not None and "/" in dataset:
         dataset = str((here / dataset).resolve())
     return replace(
         description,

@@ -5,6 +5,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from os import PathLike
@@ -39,8 +40,15 @@ class Model:
         self.gpu = gpu
 
     @classmethod
-    def load(cls, name: str | PathLike[str], *, gpu: int | None = None) -> Self:
+    def load(
+        cls, name: str | PathLike[str], *, weights: str | PathLike[str] | None = None, gpu: int | None = None
+    ) -> Self:
         """Reads a model by its name under prototxt/, or by the path of a directory with a model.toml.
+
+        Args:
+            name: of the model, or its directory.
+            weights: of the classifier, instead of the model's own.
+            gpu: number of the card; the CPU where None.
 
         Raises:
             ModelError: there is none, or its model.toml is wrong.
@@ -56,7 +64,10 @@ class Model:
                 f"there is no model {str(name)!r}; known are {', '.join(available_models())}, "
                 "or give a directory with a model.toml"
             )
-        return cls(directory.resolve().name, directory, read_description(directory / "model.toml"), gpu)
+        description = read_description(directory / "model.toml")
+        if weights is not None:
+            description = replace(description, files=replace(description.files, weights=Path(weights)))
+        return cls(directory.resolve().name, directory, description, gpu)
 
     @cached_property
     def network(self) -> Network:
@@ -236,7 +247,7 @@ class Model:
         """
         if isinstance(target, str) and target in self.labels:
             return self.labels.index(target)
-        if str(target).isdecimal() and int(target) < len(self.labels):
+        if str(target).isdecimal() and len(str(target)) < 10 and int(target) < len(self.labels):
             return int(target)
         shown = ", ".join(self.labels[:10]) + (" …" if len(self.labels) > 10 else "")
         raise ModelError(f"model {self.name!r} has no class {target!r}; its classes are {shown}")

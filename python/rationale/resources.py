@@ -21,8 +21,16 @@ def shared_directory(name: str) -> Path:
 
 
 def cache_directory() -> Path:
-    """Directory for downloads; follows XDG_CACHE_HOME."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rationale"
+    """Directory for downloads; follows XDG_CACHE_HOME.
+
+    Raises:
+        DataError: neither it nor a home directory is known.
+    """
+    named = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(named or Path.home() / ".cache") / "rationale"
+    except RuntimeError as error:
+        raise DataError("this user has no home directory; set XDG_CACHE_HOME to a directory for downloads") from error
 
 
 def write_whole(path: Path, text: str) -> None:

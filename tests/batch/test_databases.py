@@ -1,8 +1,10 @@
 """Caffe's own data layer must read what we write, and what is there must not be written again."""
 
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -56,3 +58,18 @@ def test_a_place_that_cannot_be_written_is_named(mnist_model: Model, split: Spli
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="file: cannot be written"):
         write_database(mnist_model, split, tmp_path / "file")
+
+
+def test_digests_that_are_none_count_for_nothing(mnist_model: Model, split: Split, tmp_path: Path) -> None:
+    (tmp_path / "SHA256SUMS").write_bytes(b"garbage\n\xff\xfe\n")
+    write_database(mnist_model, split, tmp_path)
+    assert len(list(tmp_path.glob("*.h5"))) == 3
+
+
+def test_a_full_disk_is_told_before_anything_is_written(
+    mnist_model: Model, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(OutputError, match=r"test-0000.h5: wants 0 MB, but only 0 MB are free"):
+        write_database(mnist_model, split, tmp_path)
+    assert not list(tmp_path.glob("*.part"))

@@ -112,6 +112,7 @@ def test_a_file_of_another_run_is_not_touched(mnist_model: Model, split: Split, 
         write_heatmaps(mnist_model, split, tmp_path / "mine.h5")
     (tmp_path / "cut.h5.parts").mkdir()
     (tmp_path / "cut.h5.parts" / "run.json").write_text(json.dumps({"model": "other"}))
+    (tmp_path / "cut.h5.parts" / "00000000.npz").touch()
     with pytest.raises(OutputError, match="parts of another run"):
         write_heatmaps(mnist_model, split, tmp_path / "cut.h5")
 
@@ -216,3 +217,21 @@ def test_without_dask_the_error_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(OptionError, match=r"rationale\[cluster\]"), cluster.client(2, None):
         pass
+
+
+@pytest.mark.parametrize("kept", ["[1]", "{}", '{"threads": "7"}'])
+def test_a_run_that_wrote_no_part_binds_nobody(mnist_model: Model, split: Split, tmp_path: Path, kept: str) -> None:
+    (tmp_path / "out.h5.parts").mkdir()
+    (tmp_path / "out.h5.parts" / "run.json").write_text(kept)
+    write_heatmaps(mnist_model, split, tmp_path / "out.h5", threads=1)
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert file.attrs["threads"] == "1"
+
+
+def test_parts_that_a_kill_left_beside_the_whole_file_are_removed(
+    mnist_model: Model, split: Split, tmp_path: Path
+) -> None:
+    write_heatmaps(mnist_model, split, tmp_path / "out.h5")
+    (tmp_path / "out.h5.parts").mkdir()
+    write_heatmaps(mnist_model, split, tmp_path / "out.h5")
+    assert not (tmp_path / "out.h5.parts").exists()

@@ -84,3 +84,14 @@ def test_nothing_odd_is_written(tmp_path: Path, wrong: str) -> None:
         message = "only 20 rows high"
     with pytest.raises(DataError, match=message):
         convert_fgvc(tmp_path / "source", tmp_path / "out", most=12 if wrong == "others" else 5000)
+
+
+@pytest.mark.parametrize("most", range(6, 24))
+def test_as_many_as_are_asked_for(tmp_path: Path, most: int) -> None:
+    miniature(tmp_path / "source")
+    every = convert_fgvc(tmp_path / "source", tmp_path / "all")
+    assert convert_fgvc(tmp_path / "source", tmp_path / "out", most=most) == min(most, every)
+    (cut, *_) = (tmp_path / "out").rglob("*.jpg")
+    cut.write_bytes(b"")
+    convert_fgvc(tmp_path / "source", tmp_path / "out", most=most)
+    assert cut.stat().st_size

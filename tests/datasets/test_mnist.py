@@ -1,6 +1,7 @@
 """MNIST must be the MNIST everyone knows, and prepared once."""
 
 import gzip
+import os
 import pickle
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from rationale.datasets import load_dataset, mnist
 from rationale.errors import DataError
+from rationale.fetching import derived_folder
 
 
 def test_the_splits_are_the_customary_ones() -> None:
@@ -61,3 +63,24 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(DataError, match="set XDG_CACHE_HOME"):
         mnist.Mnist()
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "other", "gone"])
+def test_damaged_arrays_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(mnist, "fetched", lambda name: tmp_path)
+    (tmp_path / "mnist.pkl.gz").write_bytes(b"")
+    monkeypatch.setattr(
+        mnist, "_unpack", lambda content: (np.ones((70_000, 28, 28), np.uint8), np.zeros(70_000, np.uint8))
+    )
+    mnist.Mnist()
+    images, labels = (derived_folder("mnist") / f"{name}.npy" for name in ("images", "labels"))
+    if damage == "cut":
+        os.truncate(images, 1000)
+    elif damage == "empty":
+        labels.write_bytes(b"")
+    elif damage == "other":
+        np.save(labels, np.zeros(10, np.uint8))
+    else:
+        images.unlink()
+    assert mnist.Mnist().split("test").images[5].max() == 1

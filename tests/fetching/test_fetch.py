@@ -12,7 +12,7 @@ from rationale.errors import DataError
 from rationale.fetching import fetch, fetched, file_set, is_whole, local_file, read_manifest, repair
 from rationale.fetching.digest import files_in, tree_digest
 from rationale.fetching.manifest import Download, FileSet, Part
-from rationale.resources import mirror_directories
+from rationale.resources import cache_directory, mirror_directories
 
 FILES = {"pictures/one.txt": "1", "pictures/deep/two.txt": "22"}
 
@@ -81,7 +81,7 @@ def test_two_processes_take_turns(tmp_path: Path) -> None:
 import time
 from rationale.fetching import fetch
 from rationale.fetching.manifest import Download, FileSet, Part
-from rationale.resources import mirror_directories
+from rationale.resources import cache_directory, mirror_directories
 def slow(part, target, downloads, report):
     open({str(tmp_path / "fetches")!r}, "a").write("x")
     time.sleep(0.5)
@@ -202,3 +202,37 @@ def test_a_verified_archive_stays_whatever_stops_its_unpacking(mirror: Path, mon
             fetched("tiny")
     assert (fetched("tiny") / "one.txt").read_text() == "1"
     assert len(asked) == 1
+
+
+def test_a_bad_mirror_does_not_hide_a_good_one(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bad" / "pictures").mkdir(parents=True)
+    (tmp_path / "bad" / "pictures" / "one.txt").write_text("other")
+    monkeypatch.setattr(fetch, "mirror_directories", lambda: [tmp_path / "bad", mirror])
+    assert (fetched("tiny") / "images" / "one.txt").read_text() == "1"
+
+
+def test_what_a_killed_fetch_left_is_removed(mirror: Path) -> None:
+    left = fetch.folder_of("tiny").parent / ".tiny.building"
+    (left / "images").mkdir(parents=True)
+    (left / "images" / "old.txt").write_text("half")
+    folder = fetched("tiny")
+    assert not left.exists()
+    assert not (folder / "images" / "old.txt").exists()
+
+
+def test_mending_a_set_drops_what_was_made_of_it(mirror: Path) -> None:
+    fetched("tiny")
+    made = fetch.derived_folder("tiny")
+    made.mkdir()
+    repair("tiny")
+    assert not made.exists()
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nowhere)
+    with pytest.raises(DataError, match="no home directory; set XDG_CACHE_HOME"):
+        cache_directory()

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from rationale.description import Training
+from rationale.training import augment
 from rationale.training.augment import augmented_photographs
 from rationale.training.classifier import _order
 
@@ -74,3 +76,24 @@ def test_a_balanced_epoch_sees_every_class_equally_often_and_every_picture() -> 
     assert np.bincount(np.array(classes)[order]).tolist() == [10, 10]
     assert set(order.tolist()) == set(range(13))
     assert np.any(order != _order(1, 1, 13, classes))
+
+
+def test_large_photographs_are_made_smaller_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A panorama would fill gigabytes; what fits within four inputs stays as it is, to the pixel."""
+    random = np.random.default_rng(0)
+    panorama = random.integers(0, 256, (6, 30_000, 3), dtype=np.uint8)
+    small = random.integers(0, 256, (40, 80, 3), dtype=np.uint8)
+    assert augment._not_larger(small, 80) is small
+    assert augment._not_larger(panorama, 80).shape == (1, 80, 3)
+    kept = Image.new
+    sizes = []
+
+    def canvas(mode, size, colour=0):
+        sizes.append(size)
+        return kept(mode, size, colour)
+
+    monkeypatch.setattr(augment.Image, "new", canvas)
+    how = Training(photographs=True)
+    (seen,) = augmented_photographs([panorama], (20, 20), "stretch", how, np.random.default_rng(1))
+    assert seen.shape == (20, 20, 3)
+    assert max(sizes[-1]) <= 2.5 * 4 * 20, "the canvas, with its margins"

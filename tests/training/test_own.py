@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rationale.errors import ModelError, OutputError
+from rationale.datasets import load_dataset
+from rationale.errors import DataError, ModelError, OutputError
 from rationale.model import Model
 from rationale.training import train_classifier
-from rationale.training.own import begin_model
+from rationale.training.own import begin_model, lopsided
 
 
 @pytest.fixture
@@ -57,3 +58,33 @@ def test_what_cannot_begin_is_named(photographs: Path, mnist_model: Model, tmp_p
         begin_model(tmp_path / "mine", mnist_model, str(photographs))
     with pytest.raises(ModelError, match="'imagenet' has no solver"):
         begin_model(tmp_path / "other", Model.load("imagenet"), str(photographs))
+
+
+def test_names_that_would_mislead_are_refused(photographs: Path, mnist_model: Model, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="'cub' is the name of a model"):
+        begin_model(tmp_path / "cub", mnist_model, str(photographs))
+    (photographs / "two\nlines").mkdir()
+    Image.new("RGB", (9, 9)).save(photographs / "two\nlines" / "1.png")
+    with pytest.raises(DataError, match=r"class 'two\\nlines'"):
+        begin_model(tmp_path / "mine", mnist_model, str(photographs))
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_directory_does_not_hide_a_data_set(mnist_model: Model, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "mnist").mkdir()
+    monkeypatch.chdir(tmp_path)
+    begin_model(tmp_path / "mine", mnist_model, "mnist")
+    assert Model.load(tmp_path / "mine").description.dataset == "mnist"
+
+
+def test_splits_without_a_class_are_told(photographs: Path, tmp_path: Path) -> None:
+    assert lopsided(load_dataset(str(photographs))) == []
+    one = Image.open(next((photographs / "dark").iterdir()))
+    for number in range(10):
+        (tmp_path / "few" / "alike").mkdir(parents=True, exist_ok=True)
+        one.save(tmp_path / "few" / "alike" / f"{number}.png")
+    for number, path in enumerate(sorted((photographs / 'li"ght').iterdir())):
+        (tmp_path / "few" / "others").mkdir(exist_ok=True)
+        Image.open(path).save(tmp_path / "few" / "others" / f"{number}.png")
+    found = lopsided(load_dataset(str(tmp_path / "few")))
+    assert "no picture of alike to measure with; look-alikes are kept together" in found

@@ -8,6 +8,7 @@ has its digest is not written again.
 import hashlib
 import math
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,13 +70,21 @@ def _made_from(path: Path) -> str:
 
 def _write_shard(model: Model, split: Split, rows: range, path: Path, made_from: str) -> None:
     partial = path.with_suffix(".part")
-    with h5py.File(partial, "w", track_order=True) as file:
-        data = file.create_dataset("data", (len(rows), *_shape(model)), np.float32)
-        for place, row in enumerate(rows):
-            data[place] = model.preprocess([model.view(split.images[row])])[0]
-        file.attrs["made_from"] = made_from
-        file["label"] = split.labels[rows.start : rows.stop].astype(np.float32)
-    os.replace(partial, path)
+    wanted = len(rows) * (math.prod(_shape(model)) + 1) * 4
+    if (free := shutil.disk_usage(path.parent).free) < 1.05 * wanted:  # HDF5 tells of a full disk too late, and badly
+        raise OutputError(f"{path}: wants {wanted / 2**20:.0f} MB, but only {free / 2**20:.0f} MB are free there")
+    try:
+        with h5py.File(partial, "w", track_order=True) as file:
+            data = file.create_dataset("data", (len(rows), *_shape(model)), np.float32)
+            for place, row in enumerate(rows):
+                data[place] = model.preprocess([model.view(split.images[row])])[0]
+            file.attrs["made_from"] = made_from
+            file["label"] = split.labels[rows.start : rows.stop].astype(np.float32)
+        os.replace(partial, path)
+    except RuntimeError as error:  # as h5py calls a file that could not be closed
+        raise OutputError(f"{path}: cannot be written ({error})") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _shape(model: Model) -> tuple[int, int, int]:
@@ -87,8 +96,8 @@ def _read_digests(folder: Path) -> dict[str, str]:
     path = folder / "SHA256SUMS"
     if not path.exists():
         return {}
-    pairs = (line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines())
-    return {name: digest for digest, name in pairs}
+    pairs = (line.partition("  ") for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
+    return {name: digest for digest, _, name in pairs}
 
 
 def _write_digests(folder: Path, digests: dict[str, str]) -> None:

@@ -84,6 +84,7 @@ def write_heatmaps(
     }
     asked = run if threads else {key: value for key, value in run.items() if key != "threads"}
     if _is_done(path, asked, len(split)):
+        shutil.rmtree(parts_folder, ignore_errors=True)  # of a run that was killed after its last step but one
         report(len(split), len(split))
         return path
     _check_room(model, split, path, precision)

@@ -86,18 +86,25 @@ def opened(folder: Path, total: int, size: int, run: Mapping[str, str]) -> Itera
 
 def threads_of(folder: Path) -> int | None:
     """Threads of the run whose parts are there; None where there are none."""
+    if not _has_parts(folder):
+        return None
     try:
         return int(json.loads((folder / "run.json").read_text(encoding="utf-8"))["threads"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
+def _has_parts(folder: Path) -> bool:
+    return next(folder.glob("*.npz"), None) is not None
+
+
 def _check_run(path: Path, run: Mapping[str, str]) -> None:
-    if not path.exists():
+    """What is kept of a run that wrote no part yet binds nobody."""
+    if not path.exists() or not _has_parts(path.parent):
         write_whole(path, json.dumps(run))
     try:
         kept = dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise OutputError(f"{path}: is damaged; remove {path.parent}, or choose another --out") from error
     for key, value in run.items():
         if kept.get(key) != value:

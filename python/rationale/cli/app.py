@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,8 +40,18 @@ app.add_typer(batch, name="batch")
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(data, name="data")
 
+MOST_THREADS = 512  # OpenMP dies of thousands
+LARGEST_SEED = 2**31 - 1  # to which Caffe's seeds, an update's number added, fit
+
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="A name under prototxt/ or a directory.")]
+WeightsOption = Annotated[Path | None, typer.Option("--weights", help="Of the classifier, instead of the model's own.")]
 CompositeOption = Annotated[str | None, typer.Option("--composite", help="How relevance is propagated.")]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Instead of the solver's random_seed.")
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", min=1, max=MOST_THREADS, help="Of each process; all cores if not given.")
+]
 GpuOption = Annotated[int | None, typer.Option("--gpu", min=0, help="Number of the GPU; the CPU otherwise.")]
 
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
@@ -61,16 +72,20 @@ def _run(arguments: list[str]) -> int:
         code = int(app(arguments, standalone_mode=False) or 0)
         sys.stdout.flush()
         if code == _INTERRUPTED:
-            print("rationale: interrupted; the same command goes on where it stopped", file=sys.stderr)
+            print("rationale: interrupted; a long job goes on where it stopped when called again", file=sys.stderr)
         return code
     except (RationaleError, typer.exceptions.TyperException) as error:
         complain(error)
+        return 2
+    except MemoryError as error:
+        complain(RationaleError(f"not enough memory: {error or 'none is left'}"))
         return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        print(f"rationale: {error.strerror or error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename is not None and error.strerror else ""
+        print(f"rationale: {where}{error.strerror or error}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
 

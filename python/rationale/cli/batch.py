@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rationale.cli.app import CompositeOption, GpuOption, ModelOption, batch
+from rationale.cli.app import CompositeOption, GpuOption, ModelOption, ThreadsOption, WeightsOption, batch
 
 
 @batch.command("heatmaps")
@@ -15,7 +15,8 @@ def batch_heatmaps(
     composite: CompositeOption = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The HDF5 file.")] = None,
     precision: Annotated[str, typer.Option("--precision", help="Of the heatmaps: float32 or float16.")] = "float32",
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of each process.")] = None,
+    weights: WeightsOption = None,
+    threads: ThreadsOption = None,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes on this machine.")] = None,
     scheduler: Annotated[str | None, typer.Option("--scheduler", help="A Dask scheduler: tcp://…")] = None,
     gpu: GpuOption = None,
@@ -25,7 +26,7 @@ def batch_heatmaps(
     from rationale.cli.loading import model_and_split
     from rationale.render.terminal import progress_bar
 
-    loaded, pictures = model_and_split(model, split, gpu)
+    loaded, pictures = model_and_split(model, split, gpu, weights)
     path = out or Path("out") / f"{loaded.name}-{split}.h5"
     with progress_bar("explaining") as advance:
         write_heatmaps(

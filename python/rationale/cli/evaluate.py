@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rationale.cli.app import GpuOption, ModelOption, app, evaluate
+from rationale.cli.app import GpuOption, ModelOption, WeightsOption, app, evaluate
 
 
 @evaluate.command("heatmaps")
@@ -40,6 +40,7 @@ def evaluate_classifier_command(
     model: ModelOption = "mnist",
     split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Figures and charts.")] = None,
+    weights: WeightsOption = None,
     gpu: GpuOption = None,
 ) -> None:
     """Measure accuracy, confusion and calibration of a classifier."""
@@ -47,11 +48,13 @@ def evaluate_classifier_command(
 
     from rationale.cli.loading import model_and_split
     from rationale.evaluation.classification import classify
+    from rationale.explanation import make_folder
     from rationale.render.terminal import progress_bar
     from rationale.reproduce.photographs import classifier_figures, draw_classifier
 
-    loaded, pictures = model_and_split(model, split, gpu)
+    loaded, pictures = model_and_split(model, split, gpu, weights)
     folder = out or Path("out") / "evaluate" / loaded.name / ("" if split == "test" else split)
+    make_folder(folder)  # before minutes of work: is there where to write?
     with progress_bar("classifying") as advance:
         found = classify(loaded, loaded.network, pictures, lambda done, total: advance(done, total, ""))
     figures = {"split": split, **classifier_figures(loaded, found)}

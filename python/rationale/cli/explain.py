@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rationale.cli.app import CompositeOption, GpuOption, ModelOption, app, complain
-from rationale.errors import RationaleError
+from rationale.cli.app import CompositeOption, GpuOption, ModelOption, WeightsOption, app, complain
+from rationale.errors import OutputError, RationaleError
 
 if TYPE_CHECKING:
     from rationale.explanation import Explanation
@@ -22,13 +22,14 @@ def explain(
     composite: CompositeOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the results go.")] = Path("explained"),
     title: Annotated[str | None, typer.Option("--title", help="Heading of the report.")] = None,
+    weights: WeightsOption = None,
     gpu: GpuOption = None,
 ) -> None:
     """Explain why a picture was classified as it was."""
-    from rationale.explanation import make_folder, save_report
+    from rationale.explanation import FILES, make_folder, save_report
     from rationale.model import Model, source_name
 
-    loaded = Model.load(model, gpu=gpu)
+    loaded = Model.load(model, weights=weights, gpu=gpu)
     rules = loaded.composite(composite)
     loaded.network  # noqa: B018  a broken model is one error, not one for each picture
     if target is not None:
@@ -36,6 +37,9 @@ def explain(
     make_folder(out)
     pictures = list(dict.fromkeys(Path(image) for image in images))
     folders = _folders_for(pictures, out)
+    for picture in pictures:
+        if any(_same(picture.parent, folder) for folder in folders.values()) and picture.name in FILES:
+            raise OutputError(f"{picture}: would be overwritten by the results; choose another --out")
     parts, failed = [], 0
     for start in range(0, len(pictures), AT_ONCE):
         views = {}
@@ -58,6 +62,10 @@ def explain(
         print(f"wrote {save_report(parts, out / 'report.html', title or f'{count} explained')}")
     if failed:
         raise typer.Exit(2)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
 
 
 def _folders_for(pictures: list[Path], out: Path) -> dict[Path, Path]:

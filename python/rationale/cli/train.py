@@ -1,11 +1,13 @@
 """rationale train."""
 
+import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rationale.cli.app import GpuOption, ModelOption, train
+from rationale.cli.app import GpuOption, ModelOption, SeedOption, ThreadsOption, train
 
 
 @train.command("new")
@@ -15,11 +17,15 @@ def train_new_command(
     like: Annotated[str, typer.Option("--like", help="Whose definitions are taken.")] = "cub",
 ) -> None:
     """Start a model of your own for your own photographs."""
-    from rationale.model import Model
-    from rationale.training.own import begin_model
+    from rationale.datasets import load_dataset
+    from rationale.model import Model, available_models
+    from rationale.training.own import begin_model, lopsided
 
     print(f"wrote {begin_model(folder, Model.load(like), dataset)}")
-    print(f"train it: rationale train classifier --model {folder} --out {folder}")
+    place = shlex.quote(os.path.join(os.curdir, folder) if str(folder) in available_models() else str(folder))
+    print(f"train it: rationale train classifier --model {place} --out {place}")
+    for remark in lopsided(load_dataset(dataset)):
+        print(f"beware: {remark}")
 
 
 @train.command("classifier")
@@ -27,10 +33,8 @@ def train_classifier_command(
     model: ModelOption = "mnist",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Snapshots and weights.")] = None,
     iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Stop after so many updates.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the solver's random_seed.")] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="As many as there are cores if not given.")
-    ] = None,
+    seed: SeedOption = None,
+    threads: ThreadsOption = None,
     gpu: GpuOption = None,
 ) -> None:
     """Train a model's classifier; goes on from the last snapshot in OUT."""

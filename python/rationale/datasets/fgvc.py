@@ -6,13 +6,15 @@ lowest 20 rows with the copyright, is cut off. The result is a directory of clas
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from rationale.errors import DataError, OutputError
+
+_Group = tuple[str, str]  # split, class
 
 BANNER = 20  # rows
 # Families of the data set. Freighters and aircraft of about twenty seats are neither, and are left out.
@@ -62,7 +64,7 @@ def convert_fgvc(
     )
     if data is None:
         raise DataError(f"{source}: is not FGVC-Aircraft's directory: there is no data/images in it")
-    chosen: dict[tuple[str, str], list[str]] = defaultdict(list)
+    chosen: dict[_Group, list[str]] = defaultdict(list)
     for split in ("train", "val", "test"):
         for number, family in _read(data / f"images_family_{split}.txt"):
             kind = "airliner" if family in AIRLINERS else "small" if family in SMALL else None
@@ -71,8 +73,8 @@ def convert_fgvc(
     total = sum(map(len, chosen.values()))
     if not total:
         raise DataError(f"{data}: names no family that is an airliner or a small aircraft")
-    share = min(1.0, most / total)
-    wanted = [(split, kind, number) for (split, kind), numbers in chosen.items() for number in _evenly(numbers, share)]
+    counts = _apportioned({group: len(numbers) for group, numbers in chosen.items()}, min(most, total))
+    wanted = [(*group, number) for group, numbers in chosen.items() for number in _evenly(numbers, counts[group])]
     _refuse_others(target, {target / split / kind / f"{number}.jpg" for split, kind, number in wanted})
     for done, (split, kind, number) in enumerate(wanted):
         report(done, len(wanted), number)
@@ -93,9 +95,18 @@ def _read(path: Path) -> list[tuple[str, str]]:
     return found
 
 
-def _evenly(numbers: list[str], share: float) -> list[str]:
-    rows = np.linspace(0, len(numbers) - 1, max(1, int(len(numbers) * share))).round().astype(int)
-    return [numbers[row] for row in np.unique(rows)]
+def _apportioned(sizes: Mapping[_Group, int], count: int) -> dict[_Group, int]:
+    """`count` of all, each group in proportion to its size; what rounding leaves goes to the largest remainders."""
+    total = sum(sizes.values())
+    counts = {group: size * count // total for group, size in sizes.items()}
+    by_remainder = sorted(sizes, key=lambda group: -(sizes[group] * count % total))
+    for group in by_remainder[: count - sum(counts.values())]:
+        counts[group] += 1
+    return counts
+
+
+def _evenly(numbers: list[str], count: int) -> list[str]:
+    return [numbers[row] for row in np.linspace(0, len(numbers) - 1, count).round().astype(int)]
 
 
 def _refuse_others(target: Path, wanted: set[Path]) -> None:
@@ -105,7 +116,7 @@ def _refuse_others(target: Path, wanted: set[Path]) -> None:
 
 
 def _write(source: Path, target: Path) -> None:
-    if target.exists():
+    if target.exists() and target.stat().st_size:
         return
     try:
         with Image.open(source) as photo:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from rationale.datasets.dataset import OnDemand, Split
 from rationale.errors import DataError
-from rationale.fetching import fetched
-from rationale.resources import cache_directory
+from rationale.fetching import derived_folder, fetched
 
+COUNT = 70_000
 SPLITS = {"train": (0, 50_000), "val": (50_000, 60_000), "test": (60_000, 70_000)}
 
 
@@ -25,9 +25,9 @@ class Mnist:
     classes = tuple("0123456789")
 
     def __init__(self) -> None:
-        folder = _prepared()
-        self._images = np.load(folder / "images.npy", mmap_mode="r")
-        self._labels = np.load(folder / "labels.npy")
+        images, labels = _prepared()
+        self._images: Any = images
+        self._labels = labels
 
     def split(self, name: str) -> Split:
         """The split `train`, `val` or `test`."""
@@ -44,17 +44,34 @@ def _ink(digit: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return digit > 0
 
 
-def _prepared() -> Path:
-    """The directory that holds images.npy (70000, 28, 28) and labels.npy (70000,), made from what was fetched."""
-    folder = cache_directory() / "data" / "mnist-arrays"
+def _prepared() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images (70000, 28, 28) and labels (70000,), read from arrays that are made, once, from what was fetched."""
     source = fetched("mnist")
-    if (folder / "labels.npy").exists():
-        return folder
-    images, labels = _unpack((source / "mnist.pkl.gz").read_bytes())
-    folder.mkdir(parents=True, exist_ok=True)
-    _save(folder / "images.npy", images)
-    _save(folder / "labels.npy", labels)  # last: its presence says that both are there
-    return folder
+    folder = derived_folder("mnist")
+    known = _read(folder)
+    if known is None:
+        images, labels = _unpack((source / "mnist.pkl.gz").read_bytes())
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _save(folder / "images.npy", images)
+            _save(folder / "labels.npy", labels)
+        except OSError as error:
+            raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from error
+        known = _read(folder)
+    if known is None:
+        raise DataError(f"{folder}: cannot be read; remove it")
+    return known
+
+
+def _read(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+    """The arrays, unless one of them is missing or damaged."""
+    try:
+        images = np.load(folder / "images.npy", mmap_mode="r")
+        labels = np.load(folder / "labels.npy")
+    except (OSError, ValueError, EOFError):
+        return None
+    whole = images.shape == (COUNT, 28, 28) and labels.shape == (COUNT,) and images.dtype == labels.dtype == np.uint8
+    return (images, labels) if whole else None
 
 
 def _save(path: Path, array: NDArray[np.uint8]) -> None:

@@ -7,7 +7,6 @@ fetch the same set take turns.
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +28,11 @@ _SCHEME = "data:"
 def folder_of(name: str) -> Path:
     """Cache directory of a file set."""
     return cache_directory() / "data" / name
+
+
+def derived_folder(name: str) -> Path:
+    """Cache directory of what a reader makes of a file set, to have it faster; removed when the set is mended."""
+    return cache_directory() / "data" / f"{name}-arrays"
 
 
 def is_fetched(path: str | Path) -> bool:
@@ -88,6 +92,7 @@ def repair(name: str, report: Report = lambda done, total, what: None) -> list[s
     """
     wanted = file_set(name)
     with _exclusive(name) as folder:
+        shutil.rmtree(derived_folder(name), ignore_errors=True)
         entries = _listed(folder)
         damaged = [
             each
@@ -126,9 +131,11 @@ def _exclusive(name: str) -> Iterator[Path]:
 def _fetch(wanted: FileSet, folder: Path, report: Report) -> None:
     """Gathers all parts beside the cache directory, and puts them in its place when they are complete."""
     downloads = folder.parent / f".{wanted.name}.downloads"  # kept until all is done, so that a cut download goes on
-    building = Path(tempfile.mkdtemp(prefix=f".{wanted.name}.", dir=folder.parent))
-    aside = building.with_name(f"{building.name}.before")
+    building, aside = (folder.parent / f".{wanted.name}.{what}" for what in ("building", "before"))
     try:
+        for left_by_a_kill in (building, aside):
+            shutil.rmtree(left_by_a_kill, ignore_errors=True)
+        building.mkdir()
         # What a person must bring comes first: it may be lacking, and the rest may take long.
         for part in sorted(wanted.parts, key=lambda each: not each.by_hand):
             _fetch_part(wanted, part, building, downloads, report)
@@ -137,7 +144,6 @@ def _fetch(wanted: FileSet, folder: Path, report: Report) -> None:
             f"{file_digest(path)}  {path.stat().st_size}  {path.relative_to(building).as_posix()}\n" for path in files
         ]
         (building / _LIST).write_text("".join(lines), encoding="utf-8")
-        os.chmod(building, 0o755)
         if folder.exists():
             os.replace(folder, aside)
         os.replace(building, folder)
@@ -167,23 +173,41 @@ def _fetch_part(wanted: FileSet, part: Part, building: Path, downloads: Path, re
 
 
 def _from_mirror(part: Part, target: Path, downloads: Path, report: Callable[[int, int], None]) -> bool:
+    reasons = []
     for mirror in mirror_directories():
         place = mirror / part.mirror
         if not part.mirror or not place.exists():
             continue
-        sources = [place] if place.is_file() else files_in(place)
-        base = place.parent if place.is_file() else place
-        if part.among:
-            names = set((shared_directory("data") / part.among).read_text(encoding="utf-8").split())
-            sources = [path for path in sources if path.relative_to(base).parts[0] in names]
-        _check(part, base, sources, str(place))
+        try:
+            base, sources = _readable_in(part, place)
+        except DataError as error:
+            reasons.append(str(error))
+            continue
         for done, path in enumerate(sources, start=1):
             copy = target / path.relative_to(base)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
             report(done, len(sources))
         return True
+    if reasons:
+        raise DataError("; ".join(reasons))
     return False
+
+
+def _readable_in(part: Part, place: Path) -> tuple[Path, list[Path]]:
+    """The directory of a mirror that the files of a part lie in, and these files, which are what they should be."""
+    try:
+        sources = [place] if place.is_file() else files_in(place)
+        base = place.parent if place.is_file() else place
+        if part.among:
+            names = set((shared_directory("data") / part.among).read_text(encoding="utf-8").split())
+            sources = [path for path in sources if path.relative_to(base).parts[0] in names]
+        _check(part, base, sources, str(place))
+    except OSError as error:
+        raise DataError(f"{error.filename or place}: cannot be read ({error.strerror or error})") from error
+    if closed := next((path for path in sources if not os.access(path, os.R_OK)), None):
+        raise DataError(f"{closed}: cannot be read")
+    return base, sources
 
 
 def _from_package(part: Part, target: Path, downloads: Path, report: Callable[[int, int], None]) -> bool:

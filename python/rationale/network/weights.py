@@ -1,5 +1,6 @@
 """Loads a .caffemodel into a running network and makes sure that every layer got its weights."""
 
+import os
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ def load_weights(net: Any, path: str | PathLike[str]) -> None:
     """
     if not Path(path).is_file():
         raise NetworkError(f"{path}: no such file of weights")
+    if not os.access(path, os.R_OK):
+        raise NetworkError(f"{path}: the file of weights may not be read by this user")
     if Path(path).stat().st_size == 0:
         raise NetworkError(f"{path}: the file of weights is empty")
     blobs = [(name, blob) for name, layer in zip(net._layer_names, net.layers, strict=True) for blob in layer.blobs]

@@ -12,6 +12,8 @@ from rationale.images import Pixels, border_colour, to_rgb
 
 Array = NDArray[np.float32]
 
+LARGEST = 4  # times the input's longer side; larger photographs are made smaller before they are changed
+
 
 def augment(batch: Array, how: Training, random: np.random.Generator) -> Array:
     """Rotates (degrees), zooms (share) and shifts (pixels) each picture of (N, C, H, W) at random, within `how`."""
@@ -47,6 +49,7 @@ def augmented_photographs(
 
 
 def _photograph(photo: Pixels, size: tuple[int, int], fit: str, how: Training, random: np.random.Generator) -> Pixels:
+    photo = _not_larger(photo, LARGEST * max(size))
     surroundings = tuple(np.atleast_1d(border_colour(photo)).tolist())
     if random.random() < how.border:
         surroundings = _any_colour(random)
@@ -69,6 +72,16 @@ def _photograph(photo: Pixels, size: tuple[int, int], fit: str, how: Training, r
     if how.flip and random.random() < 0.5:
         pixels = pixels[:, ::-1]
     return _recoloured(pixels, how.colour, random)
+
+
+def _not_larger(photo: Pixels, side: int) -> Pixels:
+    """The photograph, its longer side at most so long: the input shows no more, and changes of large ones cost much."""
+    height, width = photo.shape[:2]
+    factor = max(height, width) / side
+    if factor <= 1:
+        return photo
+    smaller = (max(1, round(width / factor)), max(1, round(height / factor)))
+    return np.asarray(Image.fromarray(photo).resize(smaller, Image.Resampling.BOX))
 
 
 def _view(height: int, width: int, size: tuple[int, int], fit: str) -> tuple[float, float]:

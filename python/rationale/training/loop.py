@@ -156,6 +156,8 @@ def _resume(solver: Solver, folder: Path, identity: dict[str, str], last: int) -
         return Progress(run=identity)
     try:
         progress = Progress(**json.loads(path.read_text(encoding="utf-8")))
+        if not isinstance(progress.run, dict) or not isinstance(progress.iteration, int):
+            raise TypeError("it is of another kind")
         state = folder / str(progress.snapshot)
     except (OSError, ValueError, TypeError) as error:
         raise OutputError(f"{path}: cannot be read ({error}); remove it to start anew") from error

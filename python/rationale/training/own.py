@@ -4,10 +4,13 @@ import os
 import re
 from pathlib import Path
 
-from rationale.datasets import load_dataset
-from rationale.errors import ModelError, OutputError
+from rationale.datasets import DATASETS, Dataset, load_dataset
+from rationale.errors import DataError, ModelError, OutputError
 from rationale.fetching import is_fetched
-from rationale.model import Model
+from rationale.model import Model, available_models
+from rationale.resources import write_whole
+
+_PURPOSES = {"train": "learn from", "val": "make choices by", "test": "measure with"}
 
 
 def begin_model(folder: Path, like: Model, dataset: str) -> Path:
@@ -26,10 +29,14 @@ def begin_model(folder: Path, like: Model, dataset: str) -> Path:
         DataError: the data set is none.
         OutputError: `folder` holds a model, or cannot be written.
     """
+    if folder.name in available_models():
+        raise ModelError(f"{folder.name!r} is the name of a model that is known already; choose another")
     files = like.description.files
     if files.solver is None:
         raise ModelError(f"model {like.name!r} has no solver; take one that can be trained, such as cub")
     classes = load_dataset(dataset).classes
+    if unclear := next((each for each in classes if not each.isprintable()), None):
+        raise DataError(f"{dataset}: the class {unclear!r} has a name that cannot be printed; rename its directory")
     text = _description(like, folder, dataset, classes)
     definitions = {
         path.name: path.read_text(encoding="utf-8")
@@ -42,10 +49,24 @@ def begin_model(folder: Path, like: Model, dataset: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in written.items():
-            (folder / name).write_text(content, encoding="utf-8")
+            write_whole(folder / name, content)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
     return folder / "model.toml"
+
+
+def lopsided(dataset: Dataset) -> list[str]:
+    """What is wrong with how the classes come in the splits, one line each: a split or a class without pictures."""
+    found = []
+    for name in ("train", "val", "test"):
+        try:
+            present = set(dataset.split(name).labels.tolist())
+        except DataError:
+            found.append(f"there are no pictures to {_PURPOSES[name]}; more of each class are wanted")
+            continue
+        if lacking := [label for number, label in enumerate(dataset.classes) if number not in present]:
+            found.append(f"no picture of {', '.join(lacking)} to {_PURPOSES[name]}; look-alikes are kept together")
+    return found
 
 
 def _with_classes(text: str, like: Model, count: int, name: str) -> str:
@@ -60,7 +81,9 @@ def _description(like: Model, folder: Path, dataset: str, classes: tuple[str, ..
     """The other's model.toml with title, data set, labels and files of the new model."""
     text = (like.directory / "model.toml").read_text(encoding="utf-8")
     start = like.description.training.start
-    place = os.path.relpath(Path(dataset).resolve(), folder.resolve()) if Path(dataset).is_dir() else dataset
+    place = dataset
+    if dataset not in DATASETS:  # "./" tells a directory from a name
+        place = os.path.join(os.curdir, os.path.relpath(Path(dataset).resolve(), folder.resolve()))
     values = {
         "title": f"{like.description.title.split(' on ')[0]} on {Path(dataset).resolve().name or dataset}",
         "description": f"Tells {len(classes)} classes apart",
