@@ -1,7 +1,7 @@
 """A model directory must be found, checked, and turn pictures into the numbers its network was trained on."""
 
 import shutil
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +169,13 @@ def test_bounds_are_what_black_and_white_become() -> None:
 def test_the_documents_name_every_key_of_training() -> None:
     text = (ROOT / "docs" / "training.md").read_text()
     assert [each.name for each in fields(Training) if f"| `{each.name}` |" not in text] == []
+
+
+def test_another_default_composite_does_not_undo_what_was_measured(mnist_model: Model) -> None:
+    def changed(**lrp: object) -> Model:
+        description = replace(mnist_model.description, lrp=replace(mnist_model.description.lrp, **lrp))
+        return Model("mnist", mnist_model.directory, description)
+
+    known = mnist_model.classifier_fingerprint
+    assert changed(composite="epsilon").classifier_fingerprint == known
+    assert changed(layers={"conv1": "flat"}).classifier_fingerprint != known

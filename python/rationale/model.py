@@ -239,6 +239,14 @@ class Model:
         paths = (self.directory / "model.toml", files.classifier, local_file(files.weights))
         return short_digest(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in paths))
 
+    @cached_property
+    def classifier_fingerprint(self) -> str:
+        """Twelve digits of a SHA-256 over what heatmaps by given rules depend on: network, weights, input, output."""
+        description = self.description
+        how = repr((description.input, description.output, description.lrp.layers))
+        files = (description.files.classifier, local_file(description.files.weights))
+        return short_digest(how.encode() + b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files))
+
     def class_number(self, target: int | str) -> int:
         """Number of a class given as label or number.
 

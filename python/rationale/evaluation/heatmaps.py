@@ -125,7 +125,7 @@ def measure_heatmaps(
     rows = np.unique(np.linspace(0, len(split) - 1, min(settings.pictures, len(split))).astype(int))
     folder.mkdir(parents=True, exist_ok=True)
     run = {
-        "fingerprint": model.fingerprint,
+        "fingerprint": model.classifier_fingerprint,
         "split": split.name,
         "pictures_in": split.fingerprint(),
         **asdict(settings),
