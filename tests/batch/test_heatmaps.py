@@ -18,6 +18,7 @@ from rationale.batch.explain import explained_elsewhere
 from rationale.datasets import Split, load_dataset
 from rationale.errors import OptionError, OutputError
 from rationale.model import Model
+from rationale.network.pycaffe import pycaffe
 
 
 @pytest.fixture
@@ -166,9 +167,26 @@ def test_a_run_goes_on_with_the_threads_that_it_had(mnist_model: Model, split: S
 def test_a_worker_with_other_files_refuses(mnist_model: Model) -> None:
     test = load_dataset("mnist").split("test")
     place, one = str(mnist_model.directory), mnist_model.fingerprint
+    weights = str(mnist_model.description.files.weights)
     for model, pictures in (("another", test.fingerprint()), (one, "another")):
         with pytest.raises(OptionError, match="another model or other pictures"):
-            explained_elsewhere(place, model, "mnist", "test", pictures, [0], None, "float32", 1, None)
+            explained_elsewhere(place, weights, model, "mnist", "test", pictures, [0], None, "float32", 1, None)
+
+
+def test_a_worker_takes_the_weights_that_were_asked_for(mnist_model: Model, tmp_path: Path) -> None:
+    definition = str(mnist_model.description.files.classifier)
+    pycaffe().Net(definition, pycaffe().TEST).save(str(tmp_path / "untrained.caffemodel"))
+    untrained = Model.load("mnist", weights=tmp_path / "untrained.caffemodel")
+    test = load_dataset("mnist").split("test")
+
+    def score(model: Model) -> float:
+        weights = str(model.description.files.weights)
+        known = (str(model.directory), weights, model.fingerprint, "mnist", "test", test.fingerprint())
+        return float(explained_elsewhere(*known, [0], None, "float32", 1, None)["score"][0])
+
+    assert score(mnist_model) == pytest.approx(mnist_model.explain(test.images[0]).score, rel=1e-5)
+    assert score(untrained) == pytest.approx(untrained.explain(test.images[0]).score, rel=1e-5)
+    assert score(untrained) < score(mnist_model) / 2
 
 
 def test_a_scheduler_without_workers_is_named(

@@ -45,6 +45,7 @@ def explained(model: Model, split: Split, rows: Sequence[int], composite: Compos
 
 def explained_elsewhere(
     model: str,
+    weights: str,
     fingerprint: str,
     dataset: str,
     split: str,
@@ -61,16 +62,16 @@ def explained_elsewhere(
         OptionError: the worker's files are not those of who asks.
     """
     with _ONE_AT_A_TIME:  # a network has one set of blobs, however many threads its process has
-        loaded, found = _loaded(model, fingerprint, dataset, split, pictures, gpu)
+        loaded, found = _loaded(model, weights, fingerprint, dataset, split, pictures, gpu)
         with on_threads(threads):
             return explained(loaded, found, rows, loaded.composite(composite), precision)
 
 
 @functools.lru_cache(maxsize=1)
 def _loaded(
-    model: str, fingerprint: str, dataset: str, split: str, pictures: str, gpu: int | None
+    model: str, weights: str, fingerprint: str, dataset: str, split: str, pictures: str, gpu: int | None
 ) -> tuple[Model, Split]:
-    loaded, found = Model.load(model, gpu=gpu), load_dataset(dataset).split(split)
+    loaded, found = Model.load(model, weights=weights, gpu=gpu), load_dataset(dataset).split(split)
     if (loaded.fingerprint, found.fingerprint()) != (fingerprint, pictures):
         raise OptionError(f"a worker has another model or other pictures at {model} and {dataset!r}")
     return loaded, found

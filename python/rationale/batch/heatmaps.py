@@ -25,6 +25,7 @@ from rationale.batch.explain import explained, explained_elsewhere
 from rationale.batch.parts import Parts, opened, threads_of
 from rationale.datasets import Split
 from rationale.errors import OptionError, OutputError
+from rationale.fetching import is_fetched
 from rationale.lrp import Composite
 from rationale.model import Model
 from rationale.network import on_threads
@@ -134,7 +135,9 @@ def _on_workers(
     scheduler: str | None,
 ) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
     place, dataset = str(model.directory.resolve()), str(model.description.dataset)
-    work = (place, model.fingerprint, dataset, split.name, split.fingerprint())
+    weights = model.description.files.weights
+    known = str(weights) if is_fetched(weights) else str(weights.resolve())
+    work = (place, known, model.fingerprint, dataset, split.name, split.fingerprint())
     tasks = [(start, (*work, list(parts.rows(start)), *how)) for start in missing]
     with client(workers, scheduler) as connected:
         yield from compute(connected, explained_elsewhere, tasks)

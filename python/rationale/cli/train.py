@@ -1,6 +1,5 @@
 """rationale train."""
 
-import os
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -18,11 +17,11 @@ def train_new_command(
 ) -> None:
     """Start a model of your own for your own photographs."""
     from rationale.datasets import load_dataset
-    from rationale.model import Model, available_models
+    from rationale.model import Model
     from rationale.training.own import begin_model, lopsided
 
     print(f"wrote {begin_model(folder, Model.load(like), dataset)}")
-    place = shlex.quote(os.path.join(os.curdir, folder) if str(folder) in available_models() else str(folder))
+    place = shlex.quote(str(folder))
     print(f"train it: rationale train classifier --model {place} --out {place}")
     for remark in lopsided(load_dataset(dataset)):
         print(f"beware: {remark}")
