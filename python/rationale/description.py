@@ -79,6 +79,26 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Explainer:
+    """The generator of sentences: see rationale.explainer. Files as in [files]."""
+
+    network: Path  # long, to learn with
+    step: Path  # one step, to speak with
+    weights: Path
+    language: Path  # vocabulary and phrases, written by the training
+    captions: Path
+    unlinked: Path  # captions about parts drawn by lot, to compare with
+    solver: Path | None = None
+    discriminative_solver: Path | None = None
+    sentence_solver: Path | None = None
+    grid: tuple[int, int] = (8, 8)  # columns and rows in which the generator sees where relevance lies
+    minimum_count: int = 3  # times that a word must come in the captions to be learnt
+    beam: int = 5  # sentences pursued at the same time
+    sure: float = 0.9  # probability of the class from which on a sentence does not say "probably"
+    with_val: bool = False  # the validation split is learnt from too, once choices are made
+
+
+@dataclass(frozen=True)
 class Description:
     """model.toml as data."""
 
@@ -91,6 +111,7 @@ class Description:
     description: str = ""
     licence: str = "unknown"
     dataset: str | None = None
+    explainer: Explainer | None = None
 
 
 def read_description(path: Path) -> Description:
@@ -105,6 +126,8 @@ def read_description(path: Path) -> Description:
         raise ModelError(f"{path}: {error}") from error
     tables = {"files": Files, "input": Input, "output": Output, "lrp": Lrp, "training": Training}
     values = {name: _table(kind, content.pop(name, {}), f"{path}: [{name}]") for name, kind in tables.items()}
+    if "explainer" in content:
+        values["explainer"] = _table(Explainer, content.pop("explainer"), f"{path}: [explainer]")
     description: Description = _table(Description, {**content, **values}, str(path))
     return _checked(description, path)
 
@@ -156,6 +179,8 @@ def _checked(description: Description, path: Path) -> Description:
         ),
         "training.photographs wants a colour of rgb or bgr": not training.photographs or how.colour != "grey",
     }
+    if description.explainer is not None:
+        expectations |= _explainer_expectations(description.explainer)
     for what, holds in expectations.items():
         if not holds:
             raise ModelError(f"{path}: {what}")
@@ -164,6 +189,32 @@ def _checked(description: Description, path: Path) -> Description:
     except RuleError as error:
         raise ModelError(f"{path}: {error}") from error
     return _with_absolute_files(description, path)
+
+
+_EXPLAINER_FILES = (
+    "network", "step", "weights", "language", "captions", "unlinked", "solver", "discriminative_solver",
+    "sentence_solver",
+)  # fmt: skip
+
+
+def _explainer_expectations(how: Explainer) -> dict[str, bool]:
+    grid = how.grid
+    return {
+        "the files in [explainer] are strings": all(
+            getattr(how, name) is None or isinstance(getattr(how, name), str) for name in _EXPLAINER_FILES
+        ),
+        "explainer.grid is a list of two whole numbers, columns and rows, at least 1": isinstance(grid, tuple)
+        and len(grid) == 2
+        and all(_is_count(each) for each in grid),
+        "explainer.minimum_count and beam are whole numbers, at least 1": _is_count(how.minimum_count)
+        and _is_count(how.beam),
+        "explainer.sure is a probability from 0 to 1": _numbers((how.sure,)) and 0 <= how.sure <= 1,
+        "explainer.with_val is true or false": isinstance(how.with_val, bool),
+    }
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _numbers(values: Any) -> bool:
@@ -191,6 +242,10 @@ def _with_absolute_files(description: Description, path: Path) -> Description:
 
     paths = {name: absolute(getattr(description.files, name)) for name in ("classifier", "weights", "solver")}
     files = replace(description.files, **paths)
+    explainer = description.explainer
+    if explainer is not None:
+        changed = {name: absolute(getattr(explainer, name)) for name in _EXPLAINER_FILES}
+        explainer = replace(explainer, **changed)
     labels = description.output.labels
     dataset = description.dataset
     if dataset is not None and "/" in dataset:
@@ -201,4 +256,5 @@ def _with_absolute_files(description: Description, path: Path) -> Description:
         dataset=dataset,
         output=replace(description.output, labels=absolute(labels) if isinstance(labels, str) else labels),
         training=replace(description.training, start=absolute(description.training.start)),
+        explainer=explainer,
     )

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from rationale import __version__
 from rationale.description import Description, read_description
+from rationale.description import Explainer as ExplainerSettings
 from rationale.errors import ModelError
+from rationale.explainer.evidence import Evidence, evidence_of
 from rationale.explanation import Explanation, explanations_of
 from rationale.fetching import local_file
 from rationale.fetching.digest import short_digest
 from rationale.images import Pixels, Source, border_colour, fit, fit_mask, load_image, to_grey, to_rgb
-from rationale.lrp import propagate
+from rationale.lrp import Relevance, propagate
 from rationale.lrp.composites import Bounds, Composite, get_composite
 from rationale.network import Network, input_shapes
 from rationale.resources import shared_directory
@@ -102,6 +104,36 @@ class Model:
 
     def _target_layer_of(self, network: Network) -> str:
         return self.description.output.target_layer or network.graph.score_node().name
+
+    @property
+    def explainer_settings(self) -> ExplainerSettings:
+        """[explainer] of model.toml.
+
+        Raises:
+            ModelError: there is none.
+        """
+        if self.description.explainer is None:
+            raise ModelError(f"model {self.name!r} has no explainer: its model.toml has no [explainer]")
+        return self.description.explainer
+
+    @property
+    def evidence_layer(self) -> str:
+        """Layer whose channels the generator of sentences sees.
+
+        Raises:
+            ModelError: model.toml names none.
+        """
+        if self.description.output.feature_layer is None:
+            raise ModelError(f"{self.directory / 'model.toml'}: an explainer wants output.feature_layer")
+        return self.description.output.feature_layer
+
+    def evidence(self, relevance: Relevance) -> Evidence:
+        """What the generator of sentences sees of the last batch that was explained."""
+        (name,) = self.network.inputs
+        layer = self.evidence_layer
+        return evidence_of(
+            relevance[name].sum(axis=1), self.network.activation(layer), relevance[layer], self.explainer_settings.grid
+        )
 
     @cached_property
     def labels(self) -> tuple[str, ...]:

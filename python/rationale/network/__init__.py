@@ -5,6 +5,7 @@ from rationale.network.graph import Graph, Node
 from rationale.network.network import Network
 from rationale.network.prototxt import input_shapes
 from rationale.network.pycaffe import be_verbose
+from rationale.network.sequence import SequenceNetwork
 from rationale.network.solver import Solver
 
-__all__ = ["Graph", "Network", "Node", "Solver", "be_verbose", "input_shapes", "on_threads"]
+__all__ = ["Graph", "Network", "Node", "SequenceNetwork", "Solver", "be_verbose", "input_shapes", "on_threads"]

@@ -19,11 +19,10 @@ from rationale.network.prototxt import NetParameter, read_network, to_text
 from rationale.network.pycaffe import caffe_errors, pycaffe
 from rationale.network.rewrite import for_explaining
 from rationale.network.weights import load_weights
+from rationale.network.words import check_words
 
 Array = NDArray[np.float32]
 Blob = Any  # caffe.Blob
-
-_COPYING = frozenset({"Split", "Flatten", "Reshape", "Slice"})  # hand values on as they are
 
 
 class Network:
@@ -72,7 +71,7 @@ class Network:
         original = read_network(prototxt)
         check_network(original, str(prototxt))
         definition, users_names = for_explaining(original)
-        net = _build(definition, str(prototxt))
+        net = build_net(definition, str(prototxt))
         if weights is not None:
             load_weights(net, weights)
         folds = find_folds(definition)
@@ -114,7 +113,7 @@ class Network:
             raise
         for name, array in arrays.items():
             self.data(self.graph.blob(name))[...] = array
-            self._check_words(name, array)
+            check_words(self.graph, name, array)
         with caffe_errors(self.name):
             self.net._forward(0, len(self.graph.nodes) - 1)
         outputs = {}
@@ -150,22 +149,6 @@ class Network:
         if not np.isfinite(converted).all():
             raise NetworkError(f"input {name!r} holds NaN or infinity")
         return converted
-
-    def _check_words(self, name: str, array: Array) -> None:
-        """Refuses words that an Embed layer, which looks them up unchecked, does not have."""
-        carriers = {self.graph.blob(name)}
-        for node in self.graph.nodes:
-            if not carriers & set(node.bottoms):
-                continue
-            if node.type in _COPYING:
-                carriers.update(node.tops)
-            elif node.type == "Embed" and node.parameter is not None:
-                count = int(node.parameter.embed_param.input_dim)
-                if array.min() < 0 or array.max() >= count or np.any(array != np.floor(array)):
-                    raise NetworkError(
-                        f"input {name!r} holds {array.min():g} to {array.max():g}; layer {node.name!r} knows the words "
-                        f"0 to {count - 1}"
-                    )
 
     def _reshape(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         if all(self.inputs[name] == shape for name, shape in shapes.items()):
@@ -320,7 +303,7 @@ def make_blob(shape: tuple[int, ...]) -> Blob:
     return pycaffe()._caffe.Blob(shape)
 
 
-def _build(definition: NetParameter, name: str) -> Any:
+def build_net(definition: NetParameter, name: str) -> Any:
     caffe = pycaffe()
     with tempfile.TemporaryDirectory(prefix="rationale-") as folder:
         path = Path(folder, "network.prototxt")
@@ -335,7 +318,7 @@ def _fold(definition: NetParameter, net: Any, folds: list[Fold], name: str) -> t
         layer: [blob.data for blob in each.blobs] for layer, each in zip(net._layer_names, net.layers, strict=True)
     }
     folded = folded_definition(definition, folds)
-    smaller = _build(folded, name)
+    smaller = build_net(folded, name)
     weights |= dict(folded_weights(weights, folds))
     for layer, each in zip(smaller._layer_names, smaller.layers, strict=True):
         for blob, values in zip(each.blobs, weights.get(layer, []), strict=False):

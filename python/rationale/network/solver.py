@@ -1,7 +1,7 @@
 """Caffe's own solver, fed from Python batch by batch, with snapshots that survive a kill."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from rationale.errors import NetworkError
 from rationale.fetching.digest import short_digest
 from rationale.network import device
+from rationale.network.graph import read_graph
 from rationale.network.network import Network
 from rationale.network.prototxt import read_message, to_text
 from rationale.network.pycaffe import caffe_errors, messages, pycaffe
+from rationale.network.sequence import SequenceNetwork
+from rationale.network.words import check_words
 
 Array = NDArray[np.float32]
 
@@ -28,6 +31,8 @@ class Solver:
         self._folder = folder
         self.parameter = parameter  # caffe.SolverParameter as read from the prototxt
         self.network = network  # caffe.NetParameter of what is trained
+        self._graph = read_graph(solver.net, network.layer)
+        self._losses = _losses(solver.net, network)
 
     @classmethod
     def load(
@@ -59,10 +64,11 @@ class Solver:
             path.write_text(to_text(running), encoding="utf-8")
             with caffe_errors(str(prototxt)):
                 solver = pycaffe().get_solver(str(path))
-        missing = {"data", "label", "loss"} - set(solver.net.blobs)
-        if missing:
-            raise NetworkError(f"{parameter.net}: has no blob {sorted(missing)[0]!r}; training wants data, label, loss")
-        return cls(solver, parameter, read_message(running.net, messages().NetParameter()), folder)
+        network = read_message(running.net, messages().NetParameter())
+        made = cls(solver, parameter, network, folder)
+        if not made._losses:
+            raise NetworkError(f"{parameter.net}: has no layer with a loss, so that nothing can be learnt")
+        return made
 
     def fingerprint(self) -> str:
         """Twelve digits of a SHA-256 over what decides the weights, but for the seed: both definitions."""
@@ -77,17 +83,51 @@ class Solver:
         """Number of updates made so far."""
         return int(self._solver.iter)
 
-    def batch_size(self, name: str = "data") -> int:
-        """Size of the batches that the training network takes."""
-        return int(self._solver.net.blobs[name].shape[0])
+    def batch_size(self, name: str | None = None, axis: int = 0) -> int:
+        """Size of the batches that the training network takes: of an axis of an input, the first input where None."""
+        net = self._solver.net
+        return int(net.blobs[name or net.inputs[0]].shape[axis])
 
     def step(self, batch: Mapping[str, Array]) -> float:
         """Makes one update with this batch (an array for each Input layer) and returns the loss."""
-        for name, array in batch.items():
-            self._solver.net.blobs[name].data[...] = array
+        self._fill(batch)
         with caffe_errors("the solver"):
             self._solver.step(1)
-        loss = float(self._solver.net.blobs["loss"].data)
+        blobs = self._solver.net.blobs
+        return self._finite(sum(weight * float(blobs[name].data.sum()) for name, weight in self._losses.items()))
+
+    def update(
+        self, batch: Mapping[str, Array], gradient: Callable[[dict[str, Array]], tuple[float, dict[str, Array]]]
+    ) -> float:
+        """Makes one update by a loss that is computed in Python, and returns it.
+
+        Args:
+            batch: an array for each Input layer.
+            gradient: given copies of the network's outputs by name, the loss and its gradient at some of them; their
+                layers want a loss_weight in the prototxt, so that Caffe goes backward from there.
+
+        Raises:
+            NetworkError: Caffe refuses, the loss is not finite, or a word has a number that does not exist.
+        """
+        net = self._solver.net
+        self._fill(batch)
+        with caffe_errors("the solver"):
+            net.clear_param_diffs()
+            net._forward(0, len(net.layers) - 1)
+            loss, gradients = gradient({name: net.blobs[name].data.copy() for name in net.outputs})
+            self._finite(loss)
+            for name, values in gradients.items():
+                net.blobs[name].diff[...] = values
+            net._backward(len(net.layers) - 1, 0)
+            self._solver.apply_update()
+        return loss
+
+    def _fill(self, batch: Mapping[str, Array]) -> None:
+        for name, array in batch.items():
+            check_words(self._graph, name, array)
+            self._solver.net.blobs[name].data[...] = array
+
+    def _finite(self, loss: float) -> float:
         if not np.isfinite(loss):
             raise NetworkError(f"the loss is {loss} at update {self.iteration}: lower base_lr in the solver's prototxt")
         return loss
@@ -96,8 +136,8 @@ class Solver:
         """Share of the last batch that got its label as the highest score, with the weights before the update."""
         net = self._solver.net
         names = list(net._blob_names)
-        loss = next(at for at in range(len(net.layers)) if names.index("loss") in net._top_ids(at))
-        scores, labels = net.blobs[names[net._bottom_ids(loss)[0]]].data, net.blobs["label"].data
+        loss = next(at for at in range(len(net.layers)) if {names[top] for top in net._top_ids(at)} & set(self._losses))
+        scores, labels = (net.blobs[names[bottom]].data for bottom in list(net._bottom_ids(loss))[:2])
         return float((scores.reshape(len(scores), -1).argmax(1) == labels.ravel()).mean())
 
     def weights(self) -> dict[str, Array]:
@@ -115,7 +155,7 @@ class Solver:
         """Restarts Caffe's random numbers (dropout), so that a resumed run repeats an uninterrupted one."""
         pycaffe().set_random_seed(seed)
 
-    def lend_weights(self, network: Network) -> None:
+    def lend_weights(self, network: Network | SequenceNetwork) -> None:
         """Lets `network` run on the weights being trained, without a copy.
 
         Raises:
@@ -162,3 +202,14 @@ class Solver:
             moved = Path(temporary, "moved.solverstate")
             moved.write_bytes(message.SerializeToString())
             self._solver.restore(str(moved))
+
+
+def _losses(net: Any, network: Any) -> dict[str, float]:
+    """Weight of each blob that adds to the loss, by name."""
+    given = {layer.name: list(layer.loss_weight) for layer in network.layer}
+    found: dict[str, float] = {}
+    for index, name in enumerate(net._layer_names):
+        usual = [1.0] if net.layers[index].type.endswith("Loss") else []
+        for top, weight in zip(net._top_ids(index), given.get(name) or usual, strict=False):
+            found[str(net._blob_names[top])] = float(weight)
+    return {name: weight for name, weight in found.items() if weight}

@@ -20,6 +20,8 @@ from rationale.training.augment import augment, augmented_photographs
 from rationale.training.averaging import Average
 from rationale.training.loop import Progress, Report, folder_of_its_own, last_update, run, seed_of
 
+LEARNT, VALIDATION = "accuracy, training batches with what augments them", "accuracy, validation split"  # curves
+
 
 def train_classifier(
     model: Model,
@@ -82,15 +84,18 @@ def train_classifier(
             if how.with_val:
                 return
             with average.instead(solver) if average else nullcontext():
-                progress.accuracy.append((progress.iteration, classify(model, checked, val).accuracy()))
+                progress.add(VALIDATION, classify(model, checked, val).accuracy())
+
+        def update(iteration: int) -> dict[str, float]:
+            loss = solver.step(training_batch(model, train, solver, seed_of(solver)))
+            return {"loss": loss, LEARNT: solver.batch_accuracy()}
 
         run(
             solver,
             folder,
             identity,
             last,
-            batch=lambda iteration: training_batch(model, train, solver, seed_of(solver)),
-            right=solver.batch_accuracy,
+            update=update,
             check=check,
             begin=begin,
             average=average,

@@ -17,7 +17,7 @@ _POINTS = 12
 
 @contextmanager
 def training_display(what: str, folder: Path) -> Iterator[Report]:
-    """A bar with the curves of loss and accuracy; yields what `train_classifier` reports to.
+    """A bar with the curves; yields what `train_classifier` reports to.
 
     The curves so far are drawn to curves.png in `folder`, where matplotlib is there.
     """
@@ -41,37 +41,31 @@ class Drawing:
 
     def __call__(self, progress: Progress) -> None:
         """Draws, if `progress` has a point that is not drawn yet."""
-        if len(progress.loss) > self._drawn:
-            self._drawn = len(progress.loss)
+        points = sum(map(len, progress.curves.values()))
+        if points > self._drawn:
+            self._drawn = points
             with suppress(OutputError):
                 draw_curves(self._what, progress, self._path)
 
 
 def draw_curves(what: str, progress: Progress, path: Path) -> Path:
-    """Loss and accuracy over the updates, as a PNG.
+    """The curves over the updates, as a PNG: those whose names begin alike up to a comma in one panel.
 
     Raises:
         OutputError: matplotlib is missing, or the file cannot be written.
     """
-    accuracy = {"training batches, with what augments them": progress.learnt, "validation split": progress.accuracy}
-    curves = {"training loss": {"loss": progress.loss}, "accuracy": accuracy}
-    panels = {
-        title: {name: Line(*zip(*points, strict=True)) for name, points in lines.items() if points}
-        for title, lines in curves.items()
-        if any(lines.values())
-    }
+    panels: dict[str, dict[str, Line]] = {}
+    for curve, points in progress.curves.items():
+        panel, _, name = curve.partition(", ")
+        panels.setdefault(panel, {})[name or panel] = Line(*zip(*points, strict=True))
     return line_chart(path, what, panels, x_label="updates", y_label="", share_y=False)
 
 
 def _note(progress: Progress) -> str:
-    parts = []
-    if progress.loss:
-        parts.append(f"loss {_curve(progress.loss)} {progress.loss[-1][1]:.4f}")
-    if progress.learnt:
-        parts.append(f"right {_curve(progress.learnt)} {progress.learnt[-1][1]:.1%}")
-    if progress.accuracy:
-        parts.append(f"validation {_curve(progress.accuracy)} {progress.accuracy[-1][1]:.2%}")
-    return "  ".join(parts)
+    parts = [
+        f"{name.split(' with ')[0]} {_curve(points)} {points[-1][1]:.3f}" for name, points in progress.curves.items()
+    ]
+    return "  ".join([*parts, progress.remark]).strip()
 
 
 def _curve(points: Sequence[tuple[int, float]]) -> str:

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rationale.errors import ModelError, OutputError
 from rationale.network import Solver
@@ -17,7 +16,6 @@ from rationale.training.averaging import Average
 
 CHECK_EVERY = 1000  # updates between measurements on the validation split, where the solver names no test_interval
 
-Array = NDArray[np.float32]
 Points = list[tuple[int, float]]
 
 
@@ -27,12 +25,15 @@ class Progress:
 
     iteration: int = 0
     snapshot: str | None = None
-    loss: Points = field(default_factory=list)  # (iteration, mean loss since the last entry)
-    learnt: Points = field(default_factory=list)  # (iteration, share of the batches since then right)
-    accuracy: Points = field(default_factory=list)  # (iteration, share right on `val`)
+    curves: dict[str, Points] = field(default_factory=dict)  # (iteration, mean since the last entry) by name
     seconds: float = 0.0
-    since: list[tuple[float, float]] = field(default_factory=list)  # (loss, share right) since the last entry
+    since: list[dict[str, float]] = field(default_factory=list)  # what each update since the last entry measured
     run: dict[str, str] = field(default_factory=dict)  # what is trained, on what, and how
+    remark: str = ""  # for who watches
+
+    def add(self, name: str, value: float) -> None:
+        """A point of a curve, at the present update."""
+        self.curves.setdefault(name, []).append((self.iteration, float(value)))
 
 
 Report = Callable[[Progress, int], None]
@@ -44,8 +45,7 @@ def run(
     identity: dict[str, str],
     last: int,
     *,
-    batch: Callable[[int], Mapping[str, Array]],
-    right: Callable[[], float],
+    update: Callable[[int], Mapping[str, float]],
     check: Callable[[Progress], None] = lambda progress: None,
     begin: Callable[[], None] = lambda: None,
     average: Average | None = None,
@@ -58,8 +58,8 @@ def run(
         folder: where snapshots and progress.json are.
         identity: what is trained, on what, and how: a folder belongs to one training.
         last: number of the last update.
-        batch: what the network gets at an iteration; depends on nothing but its number and the weights.
-        right: how good the last batch was, for the curve.
+        update: makes the update of that number, which depends on nothing but it and the weights, and returns what it
+            measured, by the name of the curve.
         check: adds what is measured every test_interval.
         begin: called before the first update, for weights to start with.
         average: takes the weights after every update.
@@ -80,16 +80,14 @@ def run(
     try:
         while solver.iteration < last:
             solver.seed(seed + solver.iteration)  # dropout, too, depends on nothing but the seed and the iteration
-            loss = solver.step(batch(solver.iteration))
-            progress.since.append((loss, right()))
+            progress.since.append(dict(update(solver.iteration)))
             if average is not None:
                 average.add(solver)
             now = progress.iteration = solver.iteration
             progress.seconds = time.monotonic() - started
             if now % min(100, interval) == 0 or now == last:
-                mean_loss, mean_right = np.mean(progress.since, axis=0)
-                progress.loss.append((now, float(mean_loss)))
-                progress.learnt.append((now, float(mean_right)))
+                for name in dict.fromkeys(name for each in progress.since for name in each):
+                    progress.add(name, float(np.mean([each[name] for each in progress.since if name in each])))
                 progress.since.clear()
             if now % interval == 0 or now == last:
                 check(progress)

@@ -1,0 +1,104 @@
+"""Caption files: CSV with `id`, `class`, `caption`, `subjects` (joined by +) and the relevance density of each part.
+
+Only `id` and `caption` must be there. A mistake is named with file and line number.
+"""
+
+import csv
+import io
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rationale.errors import DataError
+from rationale.explainer.vocabulary import tokens_of
+from rationale.resources import write_whole
+
+_COLUMNS = ("id", "class", "caption", "subjects")
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What is said of one picture, and the relevance figures that chose it."""
+
+    id: str
+    label: str
+    text: str
+    subjects: tuple[str, ...] = ()
+    densities: Mapping[str, float] = field(default_factory=dict)
+
+
+def write_captions(path: Path, captions: Sequence[Caption]) -> Path:
+    """Writes captions in one step and returns the path."""
+    parts = list(dict.fromkeys(part for caption in captions for part in caption.densities))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*_COLUMNS, *parts])
+    for caption in captions:
+        figures = [f"{caption.densities[part]:.3g}" if part in caption.densities else "" for part in parts]
+        writer.writerow([caption.id, caption.label, caption.text, "+".join(caption.subjects), *figures])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text.getvalue())
+    return path
+
+
+def read_captions(path: Path) -> list[Caption]:
+    """All captions of a file, in its order.
+
+    Raises:
+        DataError: it is not there, empty, not UTF-8, lacks a column, or a line holds no caption.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    try:
+        content = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise DataError(f"{path}, line {line}: is not UTF-8; save it as UTF-8") from error
+    rows = csv.DictReader(io.StringIO(content))
+    names = list(rows.fieldnames or [])
+    if missing := [name for name in ("id", "caption") if name not in names]:
+        raise DataError(f"{path}: {'is empty' if not names else f'has no column {missing[0]!r}'}; see docs/sentences.md")
+    parts = [name for name in names if name not in _COLUMNS]
+    found = []
+    for row in rows:
+        if None in row or row["caption"] is None:
+            raise DataError(f"{path}, line {rows.line_num}: has not as many values as the first line")
+        if not tokens_of(row["caption"]):
+            raise DataError(f"{path}, line {rows.line_num}: the caption of {row['id']!r} holds no word")
+        try:
+            densities = {part: float(row[part]) for part in parts if row[part]}
+        except ValueError as error:
+            raise DataError(f"{path}, line {rows.line_num}: {error}") from error
+        subjects = tuple(each for each in (row.get("subjects") or "").split("+") if each)
+        found.append(Caption(row["id"], row.get("class") or "", row["caption"], subjects, densities))
+    if not found:
+        raise DataError(f"{path}: holds no captions")
+    return found
+
+
+def by_picture(captions: Sequence[Caption], ids: Sequence[str], path: Path) -> list[list[Caption]]:
+    """The captions of each picture, in the order of `ids`.
+
+    Raises:
+        DataError: a picture has none.
+    """
+    found: dict[str, list[Caption]] = {number: [] for number in ids}
+    for caption in captions:
+        if caption.id in found:
+            found[caption.id].append(caption)
+    if without := [number for number in ids if not found[number]]:
+        raise DataError(f"{path}: holds no caption of picture {without[0]!r} ({len(without)} of {len(ids)} lack one)")
+    return [found[number] for number in ids]
+
+
+def check_classes_told(captions: Sequence[Caption], classes: Collection[str], path: Path) -> None:
+    """Refuses captions that leave a class out.
+
+    Raises:
+        DataError: one has none.
+    """
+    told = {caption.label for caption in captions}
+    if missing := [label for label in classes if label not in told]:
+        raise DataError(f"{path}: holds no caption of the class {missing[0]!r}")
