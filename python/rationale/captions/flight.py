@@ -25,7 +25,10 @@ _COLOURS = {
 }
 _BODIES = ("body", "fuselage")
 _TAILS = {"conventional": "tail", "t_tail": "T-tail", "twin": "twin tail"}
-_WINDOWS = {"multiple": ("a row of windows", "many windows", "multiple windows"), "few": ("few windows", "only a few windows")}
+_WINDOWS = {
+    "multiple": ("rows of windows", "many windows", "multiple windows"),
+    "few": ("few windows", "only a few windows"),
+}
 _WINGS = {
     "low": ("low wings", "wings set low"),
     "high": ("high wings", "wings set high"),
@@ -37,20 +40,24 @@ _ENGINES = {
     "under_wing": ("engines under its wings", "engines below its wings"),
     "rear": ("engines at its tail", "engines beside its tail"),
     "wing_propellers": ("propellers on its wings", "wing-mounted propellers"),
-    "nose_propeller": ("a propeller on its nose", "a propeller in front"),
+    "nose_propeller": ("one propeller on its nose", "one propeller in front"),
     "wing_and_tail": ("engines on both wings and tail",),
     "wing_root": ("engines in the roots of its wings",),
 }
 _WHEELS = ("protruding wheels", "wheels that are out")
 _ABSENT = {
-    "windows": ("none", ("no windows", "no visible windows")),
-    "engines": ("not_visible", ("no visible engines", "no engines in sight")),
-    "wheels": ("not_protruded", ("no protruding wheels", "wheels that are not out")),
+    "windows": ("none", ("no windows",)),
+    "engines": ("not_visible", ("engines out of sight",)),
+    "wheels": ("not_protruded", ("wheels not protruded", "wheels that are not out")),
 }
 
 
 def flight_language() -> Language:
-    """Frames, nouns and phrases for aircraft."""
+    """Frames, nouns and phrases for aircraft.
+
+    A word that begins phrases about one thing begins none about another, unless it tells no value ("a" of body and
+    tail): the generator can then learn what is true of a part without learning to speak of that part.
+    """
     phrases = [
         Phrase(f"a {length} {text} {body}", "body", {"body": length, "body_colour": colour}, "body")
         for body in _BODIES
@@ -58,7 +65,7 @@ def flight_language() -> Language:
         for colour, text in _COLOURS.items()
     ]
     phrases += [
-        Phrase(f"{'an' if text[0] in 'aeiou' else 'a'} {text} {tail}", "tail", {"tail": shape, "tail_colour": colour}, "tail")
+        Phrase(_tail(text, tail), "tail", {"tail": shape, "tail_colour": colour}, "tail")
         for shape, tail in _TAILS.items()
         for colour, text in _COLOURS.items()
     ]
@@ -68,6 +75,10 @@ def flight_language() -> Language:
             value, texts = _ABSENT[subject]
             phrases += [Phrase(text, subject, {subject: value}) for text in texts]
     return Language(FRAMES, NOUNS, tuple(phrases))
+
+
+def _tail(colour: str, tail: str) -> str:
+    return f"a {tail} in {colour}" if colour[0] in "aeiou" else f"a {colour} {tail}"
 
 
 def flight_regions(parts: Mapping[str, Mask]) -> dict[str, Mask]:

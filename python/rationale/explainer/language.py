@@ -151,6 +151,10 @@ class Language:
             found[number, label] = (tuple(tokens_of(before)), tuple(tokens_of(after)))
         return found
 
+    def before(self, frame: int, label: str) -> tuple[str, ...]:
+        """The words of a frame that come before what is claimed of a class."""
+        return self._around[frame, label][0]
+
     def _read_list(self, words: tuple[str, ...], start: int) -> tuple[Said, ...] | None:
         """Phrases joined by commas and one "and" before the last."""
         for length in range(len(words), 0, -1):
@@ -196,6 +200,11 @@ class Language:
             if phrase.subject == subject and phrase.tokens[:length] == tuple(begun) and len(phrase.tokens) > length:
                 found.setdefault(phrase.tokens[length], set()).update(phrase.claims.items())
         return {word: frozenset(claims) for word, claims in found.items()}
+
+    def is_about_one(self, begun: Sequence[str]) -> bool:
+        """Whether all phrases that begin so are about the same."""
+        start = tuple(begun)
+        return len({each.subject for each in self.phrases if each.tokens[: len(start)] == start}) == 1
 
     def values(self, attribute: str) -> tuple[str, ...]:
         """The values of an attribute that can be told."""

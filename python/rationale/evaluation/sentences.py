@@ -1,0 +1,138 @@
+"""Do sentences belong to their pictures? Consistency with its controls, and whether what is claimed is true."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from rationale.consistency import consistency
+from rationale.explainer.evidence import Evidence
+from rationale.explainer.explainer import Explainer
+from rationale.explainer.language import Language, Reading
+from rationale.explainer.speaker import Memory, NetworkSpeaker
+from rationale.explainer.vocabulary import START, Vocabulary
+
+Densities = Sequence[Mapping[str, float]]
+Parts = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a generator said of one picture: its words, and their reading if they are of the language."""
+
+    tokens: tuple[str, ...]
+    reading: Reading | None
+
+
+def say(explainer: Explainer, evidence: Evidence, labels: NDArray[np.int64]) -> list[Said]:
+    """The best sentence for each picture, without anything forbidden."""
+    vocabulary, language = explainer.spoken.vocabulary, explainer.spoken.language
+    found = []
+    for row, label in enumerate(labels):
+        (best,) = explainer.decoded(evidence[[row]], int(label), 1, names_class=False)
+        tokens = tuple(vocabulary.decode(best.words))
+        found.append(Said(tokens, language.read(tokens) if language else None))
+    return found
+
+
+def parts_named(said: Sequence[Said]) -> list[tuple[str, ...]]:
+    """Parts that each sentence names; none for one that is not of the language."""
+    return [each.reading.parts if each.reading else () for each in said]
+
+
+def consistencies(named: Parts, densities: Densities) -> NDArray[np.float64]:
+    """Consistency of each sentence with its picture's heatmap, (N,); NaN where there is none."""
+    found = [consistency(shares, parts) for shares, parts in zip(densities, named, strict=True)]
+    return np.array([np.nan if each is None else each for each in found])
+
+
+def with_the_others(named: Parts, densities: Densities, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean consistency of each sentence with the heatmaps of the other pictures of its class, (N,)."""
+    found = np.full(len(named), np.nan)
+    for row, parts in enumerate(named):
+        others = [other for other in np.flatnonzero(labels == labels[row]) if other != row]
+        values = [each for other in others if (each := consistency(densities[other], parts)) is not None]
+        found[row] = np.mean(values) if values else np.nan
+    return found
+
+
+def commonest(named: Parts, labels: NDArray[np.int64]) -> list[tuple[str, ...]]:
+    """For each picture, the parts that sentences about its class name most often together."""
+    usual = {
+        int(label): Counter(tuple(named[row]) for row in np.flatnonzero(labels == label)).most_common(1)[0][0]
+        for label in np.unique(labels)
+    }
+    return [usual[int(label)] for label in labels]
+
+
+def value_probabilities(
+    explainer: Explainer, evidence: Evidence, labels: NDArray[np.int64], attribute: str, frame: int = 0
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Forced choice: the values of an attribute, and each one's share of the probability in the same frame, (N, values).
+
+    The sentence begins with this frame and goes on with one of the phrases that tell the attribute: at each step the
+    words that continue one of them share the probability. A value's is that of all phrases which claim it.
+    """
+    language, vocabulary = explainer.spoken.language, explainer.spoken.vocabulary
+    assert language is not None
+    values = list(language.values(attribute))
+    phrases = {each.tokens: each.claims[attribute] for each in language.phrases if attribute in each.claims}
+    speaker, memory = explainer.speaker, explainer.speaker.begin(evidence, labels, explainer.spoken.variant)
+    words = np.full(len(labels), START)
+    logs = np.full((len(labels), len(values)), -np.inf)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        before = vocabulary.encode(language.before(frame, explainer.spoken.classes[label]))
+        at, word = speaker.chosen(memory, rows), words[rows]
+        for number in before:
+            _, at = speaker.step(at, word)
+            word = np.full(len(rows), number)
+        found = np.full((len(rows), len(values)), -np.inf)
+        _follow(speaker, at, word, phrases, 0, vocabulary, values, found, np.zeros(len(rows)))
+        logs[rows] = found
+    shares = np.exp(logs - logs.max(axis=1, keepdims=True))
+    return values, shares / shares.sum(axis=1, keepdims=True)
+
+
+def _follow(
+    speaker: NetworkSpeaker,
+    memory: Memory,
+    word: NDArray[np.int64],
+    phrases: Mapping[tuple[str, ...], str],
+    depth: int,
+    vocabulary: Vocabulary,
+    values: Sequence[str],
+    found: NDArray[np.float64],
+    sofar: NDArray[np.float64],
+) -> None:
+    """Walks down the tree of the phrases' words, adding up log-probabilities of those that end."""
+    logs, after = speaker.step(memory, word)
+    branches: dict[int, dict[tuple[str, ...], str]] = {}
+    for tokens, value in phrases.items():
+        if tokens[depth] in vocabulary:
+            branches.setdefault(vocabulary.encode([tokens[depth]])[0], {})[tokens] = value
+    shared = logsumexp(logs[:, list(branches)], axis=1)
+    for number, below in branches.items():
+        total = sofar + logs[:, number] - shared
+        for tokens in [tokens for tokens in below if len(tokens) == depth + 1]:
+            place = values.index(below.pop(tokens))
+            found[:, place] = np.logaddexp(found[:, place], total)
+        if below:
+            next_word = np.full(len(word), number)
+            _follow(speaker, after, next_word, below, depth + 1, vocabulary, values, found, total)
+
+
+def balanced_accuracy(chosen: Sequence[str], true: Sequence[str]) -> float:
+    """Mean over the values that occur of the share of their pictures for which they are chosen."""
+    right = [[c == t for c, t in zip(chosen, true, strict=True) if t == value] for value in sorted(set(true))]
+    return float(np.mean([np.mean(each) for each in right]))
+
+
+def claims_when_made(said: Sequence[Said], attributes: Sequence[Mapping[str, str]], attribute: str) -> list[bool]:
+    """For each sentence that claims something of an attribute, whether it is true."""
+    made = [(each.reading.claims, true) for each, true in zip(said, attributes, strict=True) if each.reading]
+    return [claims[attribute] == true[attribute] for claims, true in made if attribute in claims]
+

@@ -1,0 +1,252 @@
+"""The generator at work: evidence for a class in, sentences with what they claim out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rationale.errors import DataError
+from rationale.explainer.decoding import Decoded, beam
+from rationale.explainer.evidence import Evidence
+from rationale.explainer.language import Language, Reading
+from rationale.explainer.speaker import VARIANTS, NetworkSpeaker
+from rationale.explainer.vocabulary import Vocabulary, sentence_of
+from rationale.network import SequenceNetwork
+from rationale.resources import write_whole
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What a generator's weights do not say: its words, its language, its classes, and which of the five it is.
+
+    `length` is that of the longest sentence, in words.
+    """
+
+    vocabulary: Vocabulary
+    language: Language | None
+    classes: tuple[str, ...]
+    variant: str
+    length: int
+
+
+def write_spoken(path: Path, spoken: Spoken) -> None:
+    """Writes explainer.json in one step."""
+    content = {
+        "variant": spoken.variant,
+        "length": spoken.length,
+        "classes": list(spoken.classes),
+        "vocabulary": list(spoken.vocabulary.words),
+        "language": spoken.language.as_dict() if spoken.language else None,
+    }
+    write_whole(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+def read_spoken(path: Path) -> Spoken:
+    """What `write_spoken` wrote.
+
+    Raises:
+        DataError: it is not there, damaged, or lacks something.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        language = content["language"]
+        spoken = Spoken(
+            Vocabulary(tuple(content["vocabulary"])),
+            Language.from_dict(language) if language is not None else None,
+            tuple(content["classes"]),
+            str(content["variant"]),
+            int(content["length"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read ({error!r}); `rationale train explainer` writes it") from error
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    if spoken.variant not in VARIANTS:
+        raise DataError(f"{path}: no generator is named {spoken.variant!r}; there are {', '.join(VARIANTS)}")
+    return spoken
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A phrase in a sentence.
+
+    Attributes:
+        text: "a row of windows".
+        start, end: its place in the sentence's text, in characters.
+        part: the region that it names, or None where it tells what is absent.
+        claims: attribute → value.
+    """
+
+    text: str
+    start: int
+    end: int
+    part: str | None
+    claims: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Something to say about a picture.
+
+    Attributes:
+        text: with its capital and full stop.
+        words: as the generator said them.
+        log_probability: of these words, their end included, in nats.
+        mentions: phrases of the language in it, in order.
+    """
+
+    text: str
+    words: tuple[str, ...]
+    log_probability: float
+    mentions: tuple[Mention, ...] = ()
+
+    @property
+    def probability(self) -> float:
+        """Of exactly these words."""
+        return float(np.exp(self.log_probability))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The regions that it names."""
+        return tuple(mention.part for mention in self.mentions if mention.part is not None)
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, for JSON."""
+        return {
+            "text": self.text,
+            "probability": self.probability,
+            "log_probability": self.log_probability,
+            "mentions": [{**vars(mention), "claims": dict(mention.claims)} for mention in self.mentions],
+        }
+
+
+class Explainer:
+    """Says why a picture is of a class."""
+
+    def __init__(self, speaker: NetworkSpeaker, spoken: Spoken, *, width: int = 5, sure: float = 0.9) -> None:
+        self.speaker = speaker
+        self.spoken = spoken
+        self.width = width
+        self.sure = sure
+
+    @classmethod
+    def load(
+        cls, step: Path, weights: Path, spoken: Path, *, width: int = 5, sure: float = 0.9, gpu: int | None = None
+    ) -> "Explainer":
+        """Reads the one-step network, its weights, and explainer.json.
+
+        Raises:
+            DataError: explainer.json is missing, damaged, or does not fit the network.
+            NetworkError: network or weights are missing or damaged, or do not fit each other.
+        """
+        known = read_spoken(spoken)
+        network = SequenceNetwork.load(step, weights, gpu=gpu)
+        words, classes = network.parameters("embedding")[0].shape[0], network.size("label", 1)
+        if words != len(known.vocabulary):
+            raise DataError(f"{spoken}: has {len(known.vocabulary)} words, the network in {step} {words}")
+        if classes != len(known.classes):
+            raise DataError(f"{spoken}: has {len(known.classes)} classes, the network in {step} {classes}")
+        return cls(NetworkSpeaker(network), known, width=width, sure=sure)
+
+    def sentences(
+        self,
+        evidence: Evidence,
+        labels: Sequence[int],
+        probabilities: Sequence[Sequence[tuple[int, float]]],
+        count: int = 3,
+    ) -> list[list[Sentence]]:
+        """The best sentences for each picture, the best first.
+
+        Args:
+            evidence: for the class that is explained, of N pictures.
+            labels: that class, (N,).
+            probabilities: class and probability of each picture, most probable first.
+            count: sentences for each picture, at most.
+        """
+        found = []
+        for row, label in enumerate(labels):
+            decoded = self.decoded(evidence[[row]], int(label), count)
+            found.append([self.sentence(each, int(label), probabilities[row]) for each in decoded])
+        return found
+
+    def decoded(
+        self, evidence: Evidence, label: int, count: int = 1, *, names_class: bool = True
+    ) -> list[Decoded]:
+        """The best sentences about one picture; those of the language, if there is one, go before others.
+
+        With `names_class` words that name other classes than `label` may not come.
+        """
+        vocabulary, language, classes = self.spoken.vocabulary, self.spoken.language, self.spoken.classes
+        forbidden: list[int] = []
+        if language is not None and names_class:
+            others = [words for other, words in language.class_words.items() if other != classes[label]]
+            forbidden = [number for words in others for number in vocabulary.encode(sorted(words))]
+        begun = self.speaker.begin(evidence, np.array([label]), self.spoken.variant)
+        width = max(self.width, count)
+        found = beam(self.speaker, begun, self.spoken.length, width=width, count=width, forbidden=forbidden)
+        if language is not None:
+            found.sort(key=lambda each: language.read(vocabulary.decode(each.words)) is None)
+        return found[:count]
+
+    def sentence(self, decoded: Decoded, label: int, probabilities: Sequence[tuple[int, float]]) -> Sentence:
+        """A decoded sentence as people read it, with its doubts.
+
+        Args:
+            decoded: the words.
+            label: the class that is explained.
+            probabilities: class and probability, most probable first.
+        """
+        language = self.spoken.language
+        tokens = self.spoken.vocabulary.decode(decoded.words)
+        reading = language.read(tokens) if language is not None else None
+        pieces = _pieces(tokens, reading)
+        best, probability = probabilities[0]
+        if label != best:
+            pieces = _with("would be", pieces)
+        elif probability < self.sure:
+            pieces = _with("is probably", pieces)
+        text, mentions = _joined(pieces, language.spelling if language else {}, reading)
+        if label == best and probability < self.sure and len(probabilities) > 1:
+            rival = self.spoken.classes[probabilities[1][0]]
+            text = f"{text[:-1]}; it could also be {language.nouns[rival] if language else rival}."
+        return Sentence(text, tuple(tokens), decoded.log_probability, mentions)
+
+
+def _pieces(tokens: Sequence[str], reading: Reading | None) -> list[list[str]]:
+    """The tokens, those of each phrase together."""
+    starts = {said.start: said.end for said in reading.said} if reading else {}
+    pieces, at = [], 0
+    while at < len(tokens):
+        end = starts.get(at, at + 1)
+        pieces.append(list(tokens[at:end]))
+        at = end
+    return pieces
+
+
+def _with(verb: str, pieces: list[list[str]]) -> list[list[str]]:
+    """The sentence with another verb for its first "is" that stands outside of a phrase."""
+    at = next((number for number, piece in enumerate(pieces) if piece == ["is"]), None)
+    return pieces if at is None else [*pieces[:at], verb.split(), *pieces[at + 1 :]]
+
+
+def _joined(
+    pieces: list[list[str]], spelling: Mapping[str, str], reading: Reading | None
+) -> tuple[str, tuple[Mention, ...]]:
+    """Text, and where the phrases stand in it."""
+    phrases = iter(reading.said if reading else ())
+    waiting = next(phrases, None)
+    mentions = []
+    before: list[str] = []
+    whole = [token for piece in pieces for token in piece]
+    text = sentence_of(whole, spelling)
+    for piece in pieces:
+        after = [*before, *piece]
+        if waiting is not None and tuple(piece) == waiting.phrase.tokens:
+            start = len(sentence_of([*before, "x"], spelling)) - 2
+            end = len(sentence_of(after, spelling)) - 1
+            mentions.append(Mention(text[start:end], start, end, waiting.phrase.part, dict(waiting.phrase.claims)))
+            waiting = next(phrases, None)
+        before = after
+    return text, tuple(mentions)
