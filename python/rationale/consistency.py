@@ -3,6 +3,19 @@
 from collections.abc import Collection, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
+
+
+def part_densities(heatmap: NDArray[np.floating], regions: Mapping[str, NDArray[np.bool_]]) -> dict[str, float]:
+    """How much denser positive relevance is on each part than over the whole picture; 1 is chance.
+
+    Args:
+        heatmap: (H, W).
+        regions: bool (H, W) by name; those without a pixel are left out.
+    """
+    positive = np.maximum(heatmap, 0).astype(np.float64)
+    whole = positive.mean() or 1.0
+    return {part: float(positive[mask].mean() / whole) for part, mask in regions.items() if mask.any()}
 
 
 def consistency(densities: Mapping[str, float], named: Collection[str]) -> float | None:

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rationale import __version__
+from rationale.consistency import consistency, part_densities
 from rationale.errors import OutputError, RuleError
+from rationale.explainer.explainer import Sentence
 from rationale.images import Pixels
 from rationale.lrp import Entry, Relevance
 from rationale.render.colours import symmetric_scale
@@ -52,7 +54,8 @@ class Explanation:
         relevance: relevance at every layer, float32 (C, H, W), from the score down to the input.
         ledger: for every layer what it received, passed on, and what biases and stabiliser absorbed.
         settings: how the explanation was made.
-        sentence, words, consistency: empty for a model without an explainer.
+        sentences: what can be said about it in English, the best first; empty for a model without an explainer.
+        regions: bool (H, W) of each part that a sentence can name, where they are known.
     """
 
     name: str
@@ -68,9 +71,23 @@ class Explanation:
     relevance: Mapping[str, Array]
     ledger: Sequence[Account]
     settings: Mapping[str, str]
-    sentence: str | None = None
-    words: Sequence[object] = field(default_factory=tuple)
-    consistency: float | None = None
+    sentences: Sequence[Sentence] = ()
+    regions: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str | None:
+        """The best sentence, or None."""
+        return self.sentences[0].text if self.sentences else None
+
+    @cached_property
+    def consistency(self) -> float | None:
+        """Probability that a part which the sentence names carries denser relevance than one which it does not name.
+
+        None where there is no sentence, the parts are unknown, or it names all of them or none.
+        """
+        if not self.sentences or not self.regions:
+            return None
+        return consistency(part_densities(self.heatmap, self.regions), self.sentences[0].parts)
 
     def channel_relevance(self, layer: str) -> Array:
         """Relevance of each channel of a layer, signed, float32 (C,).
@@ -143,6 +160,7 @@ class Explanation:
             "target_index": self.target_index,
             "score": self.score,
             "sentence": self.sentence,
+            "sentences": [each.as_dict() for each in self.sentences],
             "consistency": self.consistency,
             "classes": [{"label": label, "probability": probability} for label, probability in self.classes],
             "strongest_channels": [vars(channel) for channel in self.strongest_channels()],
@@ -158,6 +176,12 @@ class Explanation:
             file.attrs.update({"picture": self.name, "label": self.label, "probability": self.probability})
             file.attrs.update({"target": self.target, "score": self.score, "rationale": __version__})
             file.attrs.update(self.settings)
+            if self.sentences:
+                texts = [each.text for each in self.sentences]
+                file.create_dataset("sentences", data=texts, dtype=h5py.string_dtype())
+                file["sentences"].attrs["log_probabilities"] = [each.log_probability for each in self.sentences]
+            for part, mask in self.regions.items():
+                file.create_dataset(f"regions/{part}", data=mask, compression="gzip")
             file.create_dataset("image", data=self.image, compression="gzip")
             file.create_dataset("heatmap", data=self.heatmap, compression="gzip")
             for name, maps in self.relevance.items():
@@ -183,7 +207,10 @@ class Explanation:
             accounts=self.ledger,
             layers=[LayerView(name, maps) for name, maps in self.relevance.items() if name in below_score],
             settings=list(self.settings.items()),
-            sentence=self.sentence,
+            sentence=_spoken(self.sentences[0]) if self.sentences else (),
+            others=[(each.text, each.probability) for each in self.sentences[1:]],
+            regions=self.regions,
+            consistency=self.consistency,
         )
         return draw(card)
 
@@ -229,6 +256,8 @@ def explanations_of(
     views: Sequence[Pixels],
     names: Sequence[str],
     settings: Mapping[str, str],
+    sentences: Sequence[Sequence[Sentence]] | None = None,
+    regions: Sequence[Mapping[str, NDArray[np.bool_]] | None] | None = None,
 ) -> list[Explanation]:
     """Takes the relevance of a batch apart into one Explanation for each picture."""
     probabilities = softmax(relevance.outputs)
@@ -252,9 +281,22 @@ def explanations_of(
                 relevance=layers,
                 ledger=[_account(entry, number) for entry in relevance.ledger],
                 settings=settings,
+                sentences=sentences[number] if sentences else (),
+                regions=(regions[number] if regions else None) or {},
             )
         )
     return found
+
+
+def _spoken(sentence: Sentence) -> list[tuple[str, str | None]]:
+    """The sentence's text in pieces, each with the part that it names."""
+    pieces: list[tuple[str, str | None]] = []
+    at = 0
+    for mention in sentence.mentions:
+        pieces += [(sentence.text[at : mention.start], None), (mention.text, mention.part)]
+        at = mention.end
+    pieces.append((sentence.text[at:], None))
+    return [piece for piece in pieces if piece[0]]
 
 
 def _account(entry: Entry, number: int) -> Account:

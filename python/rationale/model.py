@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -20,7 +20,8 @@ from rationale.description import Description, read_description
 from rationale.description import Explainer as ExplainerSettings
 from rationale.errors import ModelError
 from rationale.explainer.evidence import Evidence, evidence_of
-from rationale.explanation import Explanation, explanations_of
+from rationale.explainer.explainer import Explainer, Sentence
+from rationale.explanation import Explanation, explanations_of, softmax
 from rationale.fetching import local_file
 from rationale.fetching.digest import short_digest
 from rationale.images import Pixels, Source, border_colour, fit, fit_mask, load_image, to_grey, to_rgb
@@ -136,6 +137,48 @@ class Model:
         )
 
     @cached_property
+    def explainer(self) -> Explainer | None:
+        """What says sentences; None where model.toml names none, or it is not trained yet.
+
+        Raises:
+            DataError, NetworkError: its files are damaged or do not fit.
+        """
+        how = self.description.explainer
+        if how is None or not how.weights.is_file():
+            return None
+        found = Explainer.load(how.step, how.weights, how.language, width=how.beam, sure=how.sure, gpu=self.gpu)
+        if found.spoken.classes != self.labels:
+            raise ModelError(
+                f"{how.language}: speaks of {', '.join(found.spoken.classes)}, not of this model's classes"
+            )
+        return found
+
+    @cached_property
+    def explainer_fingerprint(self) -> str:
+        """Twelve digits of a SHA-256 over the generator's files.
+
+        Raises:
+            ModelError: the model has no explainer, or it is not trained.
+        """
+        how = self.explainer_settings
+        if self.explainer is None:
+            raise ModelError(f"{how.weights}: is not there; `rationale train explainer --model {self.name}` makes it")
+        settings = repr((how.beam, how.sure, how.grid)).encode()
+        return short_digest(settings + b"".join(path.read_bytes() for path in (how.step, how.weights, how.language)))
+
+    def sentences(self, relevance: Relevance, count: int = 3) -> list[list[Sentence]]:
+        """The best sentences for each picture of the last batch that was explained; none without an explainer."""
+        if self.explainer is None:
+            return [[] for _ in relevance.targets]
+        probabilities = softmax(relevance.outputs)
+        order = np.argsort(-probabilities, axis=1, kind="stable")
+        ranked = [
+            [(int(label), float(row[label])) for label in places]
+            for row, places in zip(probabilities, order, strict=True)
+        ]
+        return self.explainer.sentences(self.evidence(relevance), relevance.targets.tolist(), ranked, count)
+
+    @cached_property
     def labels(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the scores.
 
@@ -230,8 +273,18 @@ class Model:
         *,
         target: int | str | None = None,
         composite: str | Composite | None = None,
+        sentences: bool = True,
+        regions: Sequence[Mapping[str, NDArray[np.bool_]] | None] | None = None,
     ) -> list[Explanation]:
-        """Explains pictures that `view` has made, under these names; arguments as in `explain`."""
+        """Explains pictures that `view` has made, under these names.
+
+        Args:
+            views: pictures, uint8 of the input's size.
+            names: of the pictures.
+            target, composite: as in `explain`.
+            sentences: say sentences, where the model can.
+            regions: of each picture, bool (H, W) of the parts that a sentence can name, or None where unknown.
+        """
         if not views:
             return []
         rules = self.composite(composite)
@@ -251,7 +304,8 @@ class Model:
             "made": f"{datetime.now().astimezone():%Y-%m-%d %H:%M} by Rationale {__version__}",
         }
         (input_name,) = self.network.inputs
-        return explanations_of(relevance, input_name, self.labels, views, names, settings)
+        said = self.sentences(relevance) if sentences else None
+        return explanations_of(relevance, input_name, self.labels, views, names, settings, said, regions)
 
     def composite(self, composite: str | Composite | None = None) -> Composite:
         """The composite asked for; or the model's own, with its rules for single layers.

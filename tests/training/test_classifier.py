@@ -16,7 +16,7 @@ from rationale.resources import held
 from rationale.training import train_classifier
 from rationale.training.augment import augment
 from rationale.training.averaging import Average
-from rationale.training.classifier import training_batch
+from rationale.training.classifier import LEARNT, VALIDATION, training_batch
 from rationale.training.loop import Progress
 
 
@@ -28,9 +28,10 @@ def test_a_few_updates_learn_something(mnist_model: Model, tmp_path: Path) -> No
     assert weights.exists()
     assert seen == list(range(10, 101, 10))
     progress = json.loads((tmp_path / "progress.json").read_text())
-    assert progress["accuracy"][-1][0] == progress["learnt"][-1][0] == 100
-    assert progress["learnt"][-1][1] > 0.3  # a mean over the first updates, too
-    assert progress["accuracy"][-1][1] > 0.7
+    validation, learnt = progress["curves"][VALIDATION], progress["curves"][LEARNT]
+    assert validation[-1][0] == learnt[-1][0] == 100
+    assert learnt[-1][1] > 0.3  # a mean over the first updates, too
+    assert validation[-1][1] > 0.7
     # Asking for what is done already changes nothing.
     before = weights.read_bytes()
     assert train_classifier(mnist_model, tmp_path, iterations=100).read_bytes() == before
@@ -126,8 +127,7 @@ def test_an_interrupted_training_has_the_same_curve(quiet_model: Model, tmp_path
         train_classifier(quiet_model, tmp_path / "cut", interrupt, iterations=20, threads=1)
     train_classifier(quiet_model, tmp_path / "cut", iterations=20, threads=1)
     whole, cut = (json.loads((tmp_path / name / "progress.json").read_text()) for name in ("whole", "cut"))
-    assert whole["loss"] == cut["loss"] != []
-    assert whole["learnt"] == cut["learnt"]
+    assert whole["curves"] == cut["curves"] != {}
 
 
 def test_a_folder_belongs_to_one_training(quiet_model: Model, tmp_path: Path) -> None:

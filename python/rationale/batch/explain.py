@@ -19,7 +19,9 @@ Arrays = dict[str, NDArray[Any]]
 _ONE_AT_A_TIME = threading.Lock()
 
 
-def explained(model: Model, split: Split, rows: Sequence[int], composite: Composite, precision: str) -> Arrays:
+def explained(
+    model: Model, split: Split, rows: Sequence[int], composite: Composite, precision: str, sentences: bool = False
+) -> Arrays:
     """Everything that is kept of these pictures, by its name in the file; see `batch.heatmaps`."""
     views = [model.view(split.images[row]) for row in rows]
     relevance = propagate(
@@ -37,6 +39,8 @@ def explained(model: Model, split: Split, rows: Sequence[int], composite: Compos
         "score": relevance.scores,
         "heatmap": relevance[input_name].sum(axis=1).astype(precision),
     }
+    if sentences:
+        found["sentence"] = np.array([said[0].text if said else "" for said in model.sentences(relevance, 1)])
     for entry in relevance.ledger:
         if entry.layer in relevance:
             found[f"channel_relevance/{entry.layer}"] = relevance.channels(entry.layer)
@@ -53,6 +57,7 @@ def explained_elsewhere(
     rows: Sequence[int],
     composite: str | None,
     precision: str,
+    sentences: bool,
     threads: int,
     gpu: int | None,
 ) -> Arrays:
@@ -64,7 +69,7 @@ def explained_elsewhere(
     with _ONE_AT_A_TIME:  # a network has one set of blobs, however many threads its process has
         loaded, found = _loaded(model, weights, fingerprint, dataset, split, pictures, gpu)
         with on_threads(threads):
-            return explained(loaded, found, rows, loaded.composite(composite), precision)
+            return explained(loaded, found, rows, loaded.composite(composite), precision, sentences)
 
 
 @functools.lru_cache(maxsize=1)

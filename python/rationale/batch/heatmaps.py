@@ -1,8 +1,9 @@
 """Explains every picture of a split into one HDF5 file, in constant memory, here or on several workers.
 
 Layout: `id` (N,) text, `label`, `prediction` (N,) int64, `score` (N,) float32, `heatmap` (N, H, W) float32 or float16,
-`channel_relevance/<layer>` (N, C) float32, chunked and compressed; attributes: model, fingerprint (of its files),
-dataset, split, pictures (fingerprint), composite, precision, threads, done (pictures written).
+`channel_relevance/<layer>` (N, C) float32, chunked and compressed; `sentence` (N,) text where it is asked for;
+attributes: model, fingerprint (of its files), dataset, split, pictures (fingerprint), composite, precision, sentences
+(fingerprint of the explainer, or empty), threads, done (pictures written).
 
 While it works, finished parts lie in `<file>.parts`; the file grows from them as `<file>.part`, and gets its name when
 it is whole. However a run ends, the same command goes on with the parts that are there and comes to the same file.
@@ -43,6 +44,7 @@ def write_heatmaps(
     report: Report = lambda done, all_: None,
     *,
     precision: str = "float32",
+    sentences: bool = False,
     threads: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -56,6 +58,7 @@ def write_heatmaps(
         composite: how to propagate; the model's own way where None.
         report: called with the pictures done and their number.
         precision: of the heatmaps.
+        sentences: also write what the model says of each picture; of a model with a trained explainer.
         threads: of each process; results are equal bit for bit for the same number. Where None, as many as the run
             that is gone on with had; else one with workers, and without as many as there are cores.
         workers: worker processes on this machine; none where None.
@@ -64,6 +67,7 @@ def write_heatmaps(
     Raises:
         OutputError: the file belongs to another run, is no HDF5 file, is in use, or cannot be written.
         RuleError: no composite has that name.
+        ModelError: sentences are wanted of a model that has no trained explainer.
         OptionError: the precision is unknown, or the workers cannot be had.
     """
     if workers and scheduler:
@@ -81,6 +85,7 @@ def write_heatmaps(
         "pictures": split.fingerprint(),
         "composite": rules.name,
         "precision": precision,
+        "sentences": model.explainer_fingerprint if sentences else "",
         "threads": str(count),
     }
     asked = run if threads else {key: value for key, value in run.items() if key != "threads"}
@@ -94,10 +99,10 @@ def write_heatmaps(
             missing = parts.missing()
             done = len(split) - sum(len(parts.rows(start)) for start in missing)
             if workers or scheduler:
-                how = (composite, precision, count, model.gpu)
+                how = (composite, precision, sentences, count, model.gpu)
                 found = _on_workers(model, split, parts, missing, how, workers, scheduler)
             else:
-                found = _here(model, split, parts, missing, rules, precision, count)
+                found = _here(model, split, parts, missing, rules, precision, sentences, count)
             with _Assembly(parts, path) as assembly:
                 for start, arrays in found:
                     parts.write(start, arrays)
@@ -118,11 +123,18 @@ def part_size(model: Model) -> int:
 
 
 def _here(
-    model: Model, split: Split, parts: Parts, missing: list[int], rules: Composite, precision: str, threads: int
+    model: Model,
+    split: Split,
+    parts: Parts,
+    missing: list[int],
+    rules: Composite,
+    precision: str,
+    sentences: bool,
+    threads: int,
 ) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
     with on_threads(threads):
         for start in missing:
-            yield start, explained(model, split, parts.rows(start), rules, precision)
+            yield start, explained(model, split, parts.rows(start), rules, precision, sentences)
 
 
 def _on_workers(
@@ -130,7 +142,7 @@ def _on_workers(
     split: Split,
     parts: Parts,
     missing: list[int],
-    how: tuple[str | None, str, int, int | None],
+    how: tuple[str | None, str, bool, int, int | None],
     workers: int | None,
     scheduler: str | None,
 ) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:

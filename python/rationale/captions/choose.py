@@ -36,7 +36,8 @@ def chosen_by_heatmap(
     seen = sayable(language, attributes, densities)
 
     def density(subject: str) -> float:
-        return max(densities[p.part] for p in language.ways(subject, attributes) if p.part in densities)
+        parts = {way.part for way in language.ways(subject, attributes)}
+        return max(densities[part] for part in parts if part is not None and part in densities)
 
     return sorted(seen, key=density, reverse=True)[:count] + absent(language, attributes)[:ABSENCES]
 

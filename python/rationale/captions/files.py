@@ -59,7 +59,9 @@ def read_captions(path: Path) -> list[Caption]:
     rows = csv.DictReader(io.StringIO(content))
     names = list(rows.fieldnames or [])
     if missing := [name for name in ("id", "caption") if name not in names]:
-        raise DataError(f"{path}: {'is empty' if not names else f'has no column {missing[0]!r}'}; see docs/sentences.md")
+        raise DataError(
+            f"{path}: {'is empty' if not names else f'has no column {missing[0]!r}'}; see docs/sentences.md"
+        )
     parts = [name for name in names if name not in _COLUMNS]
     found = []
     for row in rows:

@@ -69,8 +69,15 @@ def flight_language() -> Language:
         for shape, tail in _TAILS.items()
         for colour, text in _COLOURS.items()
     ]
-    for subject, table in (("windows", _WINDOWS), ("wing", _WINGS), ("engines", _ENGINES), ("wheels", {"protruded": _WHEELS})):
-        phrases += [Phrase(text, subject, {subject: value}, subject) for value, texts in table.items() for text in texts]
+    for subject, table in (
+        ("windows", _WINDOWS),
+        ("wing", _WINGS),
+        ("engines", _ENGINES),
+        ("wheels", {"protruded": _WHEELS}),
+    ):
+        phrases += [
+            Phrase(text, subject, {subject: value}, subject) for value, texts in table.items() for text in texts
+        ]
         if subject in _ABSENT:
             value, texts = _ABSENT[subject]
             phrases += [Phrase(text, subject, {subject: value}) for text in texts]

@@ -1,6 +1,7 @@
 """Writes a data set's captions: those that the heatmap selected, and their twin that knows nothing of it."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +42,7 @@ def make_captions(
     for name in SPLITS:
         split = dataset.split(name)
         told = attributes_of(split)
-        known = measured(
-            model, split, source, of_labels=True, report=lambda done, total, name=name: report(name, done, total)
-        )
+        known = measured(model, split, source, of_labels=True, report=partial(report, name))
         for row, number in enumerate(split.ids):
             label, densities = dataset.classes[int(split.labels[row])], known.densities[row]
             subjects = (
@@ -63,7 +62,7 @@ def attributes_of(split: Split) -> list[Mapping[str, str]]:
     """
     if split.attributes is None:
         raise DataError(f"the split {split.name!r} has no attributes to compose captions of")
-    found = []
+    found: list[Mapping[str, str]] = []
     for number, attributes in zip(split.ids, split.attributes, strict=True):
         words = {name: value for name, value in attributes.items() if isinstance(value, str)}
         if not words:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from rationale.captions import Source
+from rationale.consistency import part_densities
 from rationale.datasets import Split
+from rationale.datasets.dataset import Mask
 from rationale.errors import DataError
-from rationale.evaluation.regions import relevance_shares
 from rationale.explainer.evidence import Evidence, merged
 from rationale.fetching.digest import short_digest
 from rationale.lrp import propagate
@@ -110,11 +111,8 @@ def _measure(model: Model, split: Split, rows: Sequence[int], source: Source, of
         keep=[name, model.evidence_layer],
     )
     heatmaps = relevance[name].sum(axis=1)
-    shares = [
-        relevance_shares(
-            heatmap,
-            {part: model.view_mask(mask) for part, mask in source.regions(split.parts[row]).items() if mask.any()},
-        )
+    densities = [
+        part_densities(heatmap, view_regions(model, source, split.parts[row]))
         for row, heatmap in zip(rows, heatmaps, strict=True)
     ]
     probabilities = softmax(relevance.outputs.astype(np.float64), axis=1)
@@ -124,8 +122,14 @@ def _measure(model: Model, split: Split, rows: Sequence[int], source: Source, of
         probabilities.argmax(axis=1),
         probabilities.max(axis=1),
         model.evidence(relevance),
-        [{part: share.density for part, share in each.items()} for each in shares],
+        densities,
     )
+
+
+def view_regions(model: Model, source: Source, parts: Mapping[str, Mask]) -> dict[str, Mask]:
+    """Regions of what can be spoken of where the network sees them, bool of the input's size."""
+    regions = {part: model.view_mask(mask) for part, mask in source.regions(parts).items() if mask.any()}
+    return {part: mask for part, mask in regions.items() if mask.any()}
 
 
 def _path(model: Model, split: Split, of_labels: bool) -> Path:

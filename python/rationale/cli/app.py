@@ -10,7 +10,7 @@ import typer
 from rationale import __version__
 from rationale.errors import RationaleError
 
-_ORDER = ("explain", "compare", "batch", "evaluate", "train", "reproduce", "data", "models", "doctor")
+_ORDER = ("explain", "compare", "batch", "evaluate", "captions", "train", "reproduce", "data", "models", "doctor")
 
 
 class _InOrder(typer.core.TyperGroup):
@@ -34,10 +34,12 @@ app = typer.Typer(
 train = typer.Typer(no_args_is_help=True, help="Train networks with Caffe's own solver.")
 batch = typer.Typer(no_args_is_help=True, help="Work over a whole data set.")
 evaluate = typer.Typer(no_args_is_help=True, help="Measure how good classifiers and explanations are.")
+captions = typer.Typer(no_args_is_help=True, help="Make the captions that generators of sentences learn from.")
 data = typer.Typer(no_args_is_help=True, help="List, fetch and export data sets.")
 app.add_typer(train, name="train")
 app.add_typer(batch, name="batch")
 app.add_typer(evaluate, name="evaluate")
+app.add_typer(captions, name="captions")
 app.add_typer(data, name="data")
 
 MOST_THREADS = 512  # OpenMP dies of thousands
@@ -46,6 +48,9 @@ LARGEST_SEED = 2**31 - 1  # to which Caffe's seeds, an update's number added, fi
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="A name under prototxt/ or a directory.")]
 WeightsOption = Annotated[Path | None, typer.Option("--weights", help="Of the classifier, instead of the model's own.")]
 CompositeOption = Annotated[str | None, typer.Option("--composite", help="How relevance is propagated.")]
+SentenceOption = Annotated[
+    bool, typer.Option("--sentence/--no-sentence", help="Say why in a sentence, where the model can.")
+]
 SeedOption = Annotated[
     int | None, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Instead of the solver's random_seed.")
 ]

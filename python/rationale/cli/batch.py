@@ -15,6 +15,10 @@ def batch_heatmaps(
     composite: CompositeOption = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The HDF5 file.")] = None,
     precision: Annotated[str, typer.Option("--precision", help="Of the heatmaps: float32 or float16.")] = "float32",
+    sentence: Annotated[
+        bool | None,
+        typer.Option("--sentence/--no-sentence", help="Say why in a sentence too; where the model can, if not given."),
+    ] = None,
     weights: WeightsOption = None,
     threads: ThreadsOption = None,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes on this machine.")] = None,
@@ -36,6 +40,7 @@ def batch_heatmaps(
             composite,
             lambda done, total: advance(done, total, ""),
             precision=precision,
+            sentences=loaded.explainer is not None if sentence is None else sentence,
             threads=threads,
             workers=workers,
             scheduler=scheduler,

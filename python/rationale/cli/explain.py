@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rationale.cli.app import CompositeOption, GpuOption, ModelOption, WeightsOption, app, complain
+from rationale.cli.app import CompositeOption, GpuOption, ModelOption, SentenceOption, WeightsOption, app, complain
 from rationale.errors import OutputError, RationaleError
 
 if TYPE_CHECKING:
@@ -22,10 +22,12 @@ def explain(
     composite: CompositeOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the results go.")] = Path("explained"),
     title: Annotated[str | None, typer.Option("--title", help="Heading of the report.")] = None,
+    sentence: SentenceOption = True,
     weights: WeightsOption = None,
     gpu: GpuOption = None,
 ) -> None:
     """Explain why a picture was classified as it was."""
+    from rationale.captions.known import KnownRegions
     from rationale.explanation import FILES, make_folder, save_report
     from rationale.model import Model, source_name
 
@@ -40,6 +42,9 @@ def explain(
     for picture in pictures:
         if any(_same(picture.parent, folder) for folder in folders.values()) and picture.name in FILES:
             raise OutputError(f"{picture}: would be overwritten by the results; choose another --out")
+    if sentence:
+        loaded.explainer  # noqa: B018  damaged files are one error, before work begins
+    known = KnownRegions(loaded) if sentence else None
     parts, failed = [], 0
     for start in range(0, len(pictures), AT_ONCE):
         views = {}
@@ -50,9 +55,15 @@ def explain(
                 complain(error)
                 failed += 1
         names = [source_name(picture, 0) for picture in views]
-        for picture, explanation in zip(
-            views, loaded.explain_views(list(views.values()), names, target=target, composite=rules), strict=True
-        ):
+        explanations = loaded.explain_views(
+            list(views.values()),
+            names,
+            target=target,
+            composite=rules,
+            sentences=sentence,
+            regions=[known.of(picture) if known else None for picture in views],
+        )
+        for picture, explanation in zip(views, explanations, strict=True):
             print(_summary(explanation))
             written = explanation.save(folders[picture], title)
             print(f"  wrote {written[0].parent}/: {', '.join(path.name for path in written)}")
@@ -92,6 +103,8 @@ def _summary(explanation: "Explanation") -> str:
         line += f", explained for {explanation.target} ({percent(explanation.target_probability)})"
     channels = explanation.strongest_channels(3)
     parts = ", ".join(f"#{each.number} {signed(each.relevance)}" for each in channels)
+    if explanation.sentence:
+        line += f"\n  {explanation.sentence}"
     return f"{line}\n  strongest channels of {channels[0].layer}: {parts} of the score {signed(explanation.score)}"
 
 
@@ -102,6 +115,7 @@ def compare(
     target: Annotated[str | None, typer.Option("--class", help="Explain this class, not the predicted one.")] = None,
     baselines: Annotated[bool, typer.Option("--baselines", help="Other methods than LRP too.")] = False,
     picture: Annotated[bool, typer.Option(help="Show the picture itself too.")] = True,
+    sentence: SentenceOption = True,
     out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file.")] = Path("compared.png"),
     gpu: GpuOption = None,
 ) -> None:
@@ -114,5 +128,9 @@ def compare(
     loaded = Model.load(model, gpu=gpu)
     view = loaded.view(image)
     maps = heatmaps_of(loaded, view, target, baselines=baselines)
-    save_png(gallery(view if picture else None, maps), out)
+    said = None
+    if sentence and loaded.explainer is not None:
+        said = loaded.explain_views([view], [image.name], target=target)[0].sentence
+        print(said)
+    save_png(gallery(view if picture else None, maps, note=said or ""), out)
     print(f"wrote {out}")

@@ -46,3 +46,42 @@ def train_classifier_command(
     with training_display(loaded.description.title, folder) as report:
         weights = train_classifier(loaded, folder, report, iterations=iterations, seed=seed, threads=threads)
     print(f"wrote {weights}")
+
+
+@train.command("explainer")
+def train_explainer_command(
+    model: ModelOption = "flight",
+    variant: Annotated[
+        str,
+        typer.Option("--variant", help="definition, description, explanation-label, explanation-dis or explanation."),
+    ] = "explanation",
+    captions: Annotated[Path | None, typer.Option("--captions", help="CSV; the model's own if not given.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Snapshots and weights.")] = None,
+    iterations: Annotated[
+        int | None, typer.Option("--iterations", min=1, help="End the relevance loss after so many updates.")
+    ] = None,
+    seed: SeedOption = None,
+    threads: ThreadsOption = None,
+    gpu: GpuOption = None,
+) -> None:
+    """Train the generator of a model's sentences; goes on from the last snapshot in OUT."""
+    from contextlib import ExitStack
+
+    from rationale.model import Model
+    from rationale.training.display import training_display
+    from rationale.training.explainer import train_explainer
+    from rationale.training.loop import Report
+
+    loaded = Model.load(model, gpu=gpu)
+    folder = out or Path("out") / "train" / f"{loaded.name}-{variant}"
+    with ExitStack() as shown:
+
+        def watch(stage: str) -> Report:
+            shown.close()  # the bar of the stage before
+            name = f"{variant}-{stage.replace(' ', '-')}"
+            return shown.enter_context(training_display(f"{loaded.name}, {stage}", folder, f"{name}.png"))
+
+        weights = train_explainer(
+            loaded, folder, variant, captions=captions, seed=seed, iterations=iterations, threads=threads, watch=watch
+        )
+    print(f"wrote {weights} and {weights.with_suffix('.json').name}")

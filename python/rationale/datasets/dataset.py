@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -46,6 +47,7 @@ class Split:
         parts: bool (H, W) of each visible part, by the part's name.
         attributes: value by attribute; words, or a strength from 0 to 1.
         captions: what people wrote about the picture.
+        files: the picture's file, where it is one.
         version: changes when the pictures do, where ids and labels alone do not tell: in people's own folders.
     """
 
@@ -57,6 +59,7 @@ class Split:
     parts: Sequence[Mapping[str, Mask]] | None = None
     attributes: Sequence[Mapping[str, str | float]] | None = None
     captions: Sequence[Sequence[str]] | None = None
+    files: Sequence[Path] | None = None
     version: str = ""
 
     def __len__(self) -> int:

@@ -69,6 +69,7 @@ class Flight:
             OnDemand(placed, lambda pair: hull(_parts(*pair))),
             OnDemand(placed, lambda pair: _parts(*pair)),
             [each.attributes for each in chosen],
+            files=paths,
         )
 
     def _path(self, number: str) -> Path:

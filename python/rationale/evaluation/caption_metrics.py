@@ -42,8 +42,8 @@ def class_similarities(
 ) -> NDArray[np.float64]:
     """How much each sentence is like the captions of each class (Hendricks et al. 2016, section 4), (N, classes).
 
-    Mean over n-grams of up to `longest` words and over the captions of a class of the cosine of tf-idf vectors, as CIDEr
-    has it (Vedantam et al. 2015, eq. 2 and 3); a document of the idf is a caption.
+    Mean over n-grams of up to `longest` words and over the captions of a class of the cosine of tf-idf vectors, as
+    CIDEr has it (Vedantam et al. 2015, eq. 2 and 3); a document of the idf is a caption.
 
     Args:
         sentences: N of them.

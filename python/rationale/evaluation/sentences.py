@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 from rationale.consistency import consistency
 from rationale.explainer.evidence import Evidence
 from rationale.explainer.explainer import Explainer
-from rationale.explainer.language import Language, Reading
+from rationale.explainer.language import Reading
 from rationale.explainer.speaker import Memory, NetworkSpeaker
 from rationale.explainer.vocabulary import START, Vocabulary
 
@@ -53,7 +53,7 @@ def with_the_others(named: Parts, densities: Densities, labels: NDArray[np.int64
     """Mean consistency of each sentence with the heatmaps of the other pictures of its class, (N,)."""
     found = np.full(len(named), np.nan)
     for row, parts in enumerate(named):
-        others = [other for other in np.flatnonzero(labels == labels[row]) if other != row]
+        others = [int(other) for other in np.flatnonzero(labels == labels[row]) if other != row]
         values = [each for other in others if (each := consistency(densities[other], parts)) is not None]
         found[row] = np.mean(values) if values else np.nan
     return found
@@ -62,7 +62,7 @@ def with_the_others(named: Parts, densities: Densities, labels: NDArray[np.int64
 def commonest(named: Parts, labels: NDArray[np.int64]) -> list[tuple[str, ...]]:
     """For each picture, the parts that sentences about its class name most often together."""
     usual = {
-        int(label): Counter(tuple(named[row]) for row in np.flatnonzero(labels == label)).most_common(1)[0][0]
+        int(label): Counter(tuple(named[int(row)]) for row in np.flatnonzero(labels == label)).most_common(1)[0][0]
         for label in np.unique(labels)
     }
     return [usual[int(label)] for label in labels]
@@ -71,7 +71,7 @@ def commonest(named: Parts, labels: NDArray[np.int64]) -> list[tuple[str, ...]]:
 def value_probabilities(
     explainer: Explainer, evidence: Evidence, labels: NDArray[np.int64], attribute: str, frame: int = 0
 ) -> tuple[list[str], NDArray[np.float64]]:
-    """Forced choice: the values of an attribute, and each one's share of the probability in the same frame, (N, values).
+    """Forced choice: the values of an attribute, and each one's share of the probability in a frame, (N, values).
 
     The sentence begins with this frame and goes on with one of the phrases that tell the attribute: at each step the
     words that continue one of them share the probability. A value's is that of all phrases which claim it.
@@ -135,4 +135,3 @@ def claims_when_made(said: Sequence[Said], attributes: Sequence[Mapping[str, str
     """For each sentence that claims something of an attribute, whether it is true."""
     made = [(each.reading.claims, true) for each, true in zip(said, attributes, strict=True) if each.reading]
     return [claims[attribute] == true[attribute] for claims, true in made if attribute in claims]
-

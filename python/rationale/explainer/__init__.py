@@ -1,1 +1,1 @@
-"""The explanation generator: what the heatmap says, in English (Hendricks et al. 2016, "Generating visual explanations")."""
+"""The generator of sentences: what the heatmap says, in English (Hendricks et al. 2016)."""

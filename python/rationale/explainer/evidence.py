@@ -77,7 +77,7 @@ def cell_densities(heatmaps: Array, grid: tuple[int, int]) -> NDArray[np.float64
     sums = _overlaps(rows, height) @ positive @ _overlaps(columns, width).T
     means = sums / (height / rows * width / columns)
     whole = positive.mean(axis=(1, 2))[:, None, None]
-    return np.divide(means, whole, out=np.zeros_like(means), where=whole > 0)
+    return np.asarray(np.divide(means, whole, out=np.zeros_like(means), where=whole > 0))
 
 
 def _overlaps(cells: int, pixels: int) -> NDArray[np.float64]:
@@ -85,7 +85,7 @@ def _overlaps(cells: int, pixels: int) -> NDArray[np.float64]:
     edges = np.linspace(0, pixels, cells + 1)
     left = np.maximum(edges[:-1, None], np.arange(pixels)[None])
     right = np.minimum(edges[1:, None], np.arange(1, pixels + 1)[None])
-    return np.maximum(right - left, 0)
+    return np.asarray(np.maximum(right - left, 0))
 
 
 def merged(parts: list[Evidence]) -> Evidence:

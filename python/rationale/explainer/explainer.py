@@ -171,9 +171,7 @@ class Explainer:
             found.append([self.sentence(each, int(label), probabilities[row]) for each in decoded])
         return found
 
-    def decoded(
-        self, evidence: Evidence, label: int, count: int = 1, *, names_class: bool = True
-    ) -> list[Decoded]:
+    def decoded(self, evidence: Evidence, label: int, count: int = 1, *, names_class: bool = True) -> list[Decoded]:
         """The best sentences about one picture; those of the language, if there is one, go before others.
 
         With `names_class` words that name other classes than `label` may not come.

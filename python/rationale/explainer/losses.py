@@ -50,7 +50,7 @@ def weighted_loss(
 def relevance_weights(said: Words) -> NDArray[np.float64]:
     """Every word but padding counts alike, and all together 1, (T, N)."""
     counted = said != PADDING
-    return counted / max(int(counted.sum()), 1)
+    return np.asarray(counted / max(int(counted.sum()), 1))
 
 
 def discriminative_weights(

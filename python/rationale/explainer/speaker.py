@@ -54,9 +54,7 @@ class NetworkSpeaker:
     def begin(self, evidence: Evidence, labels: NDArray[np.int64], variant: str = "explanation") -> Memory:
         """Ready to speak about N pictures, each of the class (N,)."""
         static = static_inputs(evidence, labels, self.network.size("label", 1), variant)
-        states = {
-            name: np.zeros((1, len(evidence), self.network.size(name, 2)), np.float32) for name in self._states
-        }
+        states = {name: np.zeros((1, len(evidence), self.network.size(name, 2)), np.float32) for name in self._states}
         return Memory(static, states, begun=False)
 
     def step(self, state: Memory, words: NDArray[np.int64]) -> tuple[NDArray[np.float64], Memory]:

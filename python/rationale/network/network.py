@@ -304,6 +304,7 @@ def make_blob(shape: tuple[int, ...]) -> Blob:
 
 
 def build_net(definition: NetParameter, name: str) -> Any:
+    """A running `caffe.Net` in the TEST phase; `name` begins what goes wrong."""
     caffe = pycaffe()
     with tempfile.TemporaryDirectory(prefix="rationale-") as folder:
         path = Path(folder, "network.prototxt")

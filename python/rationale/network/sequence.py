@@ -85,7 +85,9 @@ class SequenceNetwork:
         if set(arrays) != set(self._shapes):
             raise NetworkError(f"{self.name}: the inputs are {', '.join(self._shapes)}, not {', '.join(arrays)}")
         blobs = self.net.blobs
-        counts = {each: array.shape[self._axes[each]] for each, array in arrays.items() if array.ndim > self._axes[each]}
+        counts = {
+            each: array.shape[self._axes[each]] for each, array in arrays.items() if array.ndim > self._axes[each]
+        }
         reshaped = False
         for each, array in arrays.items():
             wanted = list(self._shapes[each])

@@ -1,6 +1,7 @@
 """Pictures under their names, side by side, such as one photo under several heatmaps."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -12,18 +13,32 @@ from rationale.render.pictures import Map, enlarge, heatmap_picture
 _TILE, _GAP, _CAPTION = 200, 16, 24
 
 
-def gallery(photo: Pixels | None, heatmaps: Mapping[str, Map], columns: int = 5) -> Pixels:
+def gallery(photo: Pixels | None, heatmaps: Mapping[str, Map], columns: int = 5, note: str = "") -> Pixels:
     """The photo, if given, then each heatmap in its own scale under its name, uint8 (H, W, 3).
 
     Args:
         photo: what the network saw, uint8 (H, W) or (H, W, 3), or None.
         heatmaps: (H, W) by name.
         columns: tiles in a row.
+        note: a line of text under them.
     """
     tiles = [] if photo is None else [("picture", to_rgb(photo))]
-    return sheet(
+    drawn = sheet(
         tiles + [(name, heatmap_picture(each, symmetric_scale(each))) for name, each in heatmaps.items()], columns
     )
+    return _with_note(drawn, note) if note else drawn
+
+
+def _with_note(picture: Pixels, note: str) -> Pixels:
+    """The picture with a text under it, in as many lines as it takes."""
+    font = ImageFont.load_default(17)
+    lines = wrap(note, max(20, int((picture.shape[1] - 2 * _GAP) / font.getlength("n"))))
+    canvas = Image.new("RGB", (picture.shape[1], picture.shape[0] + 24 * len(lines) + _GAP), "white")
+    canvas.paste(Image.fromarray(picture), (0, 0))
+    ImageDraw.Draw(canvas).multiline_text(
+        (_GAP, picture.shape[0]), "\n".join(lines), fill=(31, 36, 48), font=font, spacing=6
+    )
+    return np.array(canvas)
 
 
 def sheet(tiles: Sequence[tuple[str, Pixels]], columns: int, side: int = _TILE) -> Pixels:

@@ -2,10 +2,12 @@
 
 import base64
 import io
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+from scipy.ndimage import binary_erosion
 
 from rationale.images import Pixels, to_grey, to_rgb
 from rationale.render.colours import diverging
@@ -25,6 +27,23 @@ def overlay_picture(photo: Pixels, heatmap: Map, scale: float) -> Pixels:
     pale = 116 + to_rgb(to_grey(photo)).astype(float) * 0.4
     cover = np.clip(np.abs(heatmap) / scale, 0, 1)[..., None] ** 0.6
     return np.round(pale * (1 - cover) + diverging(heatmap, scale) * cover).astype(np.uint8)
+
+
+def outlines_picture(regions: Mapping[str, NDArray[np.bool_]], colours: Mapping[str, str]) -> Pixels:
+    """Lines around regions, to lay over the photo: RGBA, uint8 (2 H, 2 W, 4), clear elsewhere.
+
+    Args:
+        regions: bool (H, W) by name.
+        colours: "#rrggbb" of each.
+    """
+    first = next(iter(regions.values()))
+    canvas = np.zeros((2 * first.shape[0], 2 * first.shape[1], 4), np.uint8)
+    for name, mask in regions.items():
+        large = mask.repeat(2, axis=0).repeat(2, axis=1)
+        inner = large & ~binary_erosion(large, iterations=2)
+        canvas[large & ~inner & (canvas[..., 3] == 0)] = (*ImageColor.getrgb(colours[name]), 40)
+        canvas[inner] = (*ImageColor.getrgb(colours[name]), 255)
+    return canvas
 
 
 def enlarge(picture: Pixels, wanted: int = _WANTED_SIZE) -> Pixels:

@@ -1,18 +1,22 @@
 """The HTML report: one self-contained page for any number of explained pictures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from numpy.typing import NDArray
 
 from rationale.images import Pixels
 from rationale.render.colours import diverging, symmetric_scale
-from rationale.render.pictures import Map, data_uri, heatmap_picture, overlay_picture
+from rationale.render.pictures import Map, data_uri, heatmap_picture, outlines_picture, overlay_picture
 
 SHOWN_CLASSES = 5
+# Of phrases and of the outlines of what they name: apart from relevance's red and blue, and from each other to
+# colour-blind eyes (after Okabe and Ito).
+PART_COLOURS = ("#e08a00", "#00835f", "#b0509b", "#5d6b00", "#7a4fd0", "#8a5a2b")
 SHOWN_CHANNELS = 6
 
 
@@ -53,7 +57,10 @@ class Card:
     accounts: Sequence[Account]
     layers: Sequence[LayerView]
     settings: Sequence[tuple[str, str]]
-    sentence: str | None = None
+    sentence: Sequence[tuple[str, str | None]] = ()  # pieces of text, each with the part of the picture that it names
+    others: Sequence[tuple[str, float]] = ()  # other sentences and their probability
+    regions: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    consistency: float | None = None
 
 
 Part = Mapping[str, Any]  # what the template wants to know of one picture; see `draw`
@@ -126,7 +133,12 @@ def draw(card: Card) -> Part:
         "probability": card.probability,
         "target": card.target,
         "target_probability": dict(card.classes)[card.target],
-        "sentence": card.sentence,
+        "sentence": [
+            {"text": text, "part": part, "colour": _named(card).get(part or "")} for text, part in card.sentence
+        ],
+        "others": card.others,
+        "consistency": card.consistency,
+        "outlines": _outlines(card),
         "score": card.score,
         "classes": shown,
         "settings": list(card.settings),
@@ -140,6 +152,18 @@ def draw(card: Card) -> Part:
         "absorbed": sum(account.bias + account.stabiliser for account in card.accounts),
         "arrived": float(card.heatmap.sum(dtype=np.float64)),
     }
+
+
+def _named(card: Card) -> dict[str, str]:
+    """The colour of each part that the sentence names and whose region is known."""
+    named = [part for _, part in card.sentence if part is not None and part in card.regions]
+    return dict(zip(dict.fromkeys(named), PART_COLOURS, strict=False))
+
+
+def _outlines(card: Card) -> str | None:
+    """The outlines of the parts that the sentence names, each in the colour of its phrase, to lay over the photo."""
+    colours = _named(card)
+    return data_uri(outlines_picture({part: card.regions[part] for part in colours}, colours)) if colours else None
 
 
 def _account_view(account: Account, score: float) -> dict[str, object]:

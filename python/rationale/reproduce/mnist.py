@@ -14,6 +14,7 @@ from rationale.network import Network
 from rationale.reproduce.heatmaps import evaluate_heatmaps, publish
 from rationale.reproduce.measure import command, keep, measurements_directory, memory_while_running, seconds_to_run
 from rationale.training import train_classifier
+from rationale.training.classifier import VALIDATION
 from rationale.training.display import training_display
 
 
@@ -44,7 +45,7 @@ def _train(model: Model, folder: Path) -> None:
             "identical": weights.read_bytes() == model.description.files.weights.read_bytes(),
             "updates": progress["iteration"],
             "training_seconds": progress["seconds"],
-            "validation_accuracy": progress["accuracy"][-1][1],
+            "validation_accuracy": progress["curves"][VALIDATION][-1][1],
         },
     )
 

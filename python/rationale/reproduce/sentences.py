@@ -218,8 +218,10 @@ def template_figures(model: Model) -> Figures:
         probe = fit_probe(inputs["train"][rows], [told["train"][row][attribute] for row in rows])
         true = [each[attribute] for each in told[SPLIT]]
         found["choices"] |= _choices(attribute, probe.choose(inputs[SPLIT]), true, values)
-    top = [sorted(each, key=lambda part: -each[part])[:3] for each in known[SPLIT].densities]  # type: ignore[arg-type]
-    found["consistency"] = _mean(np.array([_or_nan(each, parts) for each, parts in zip(known[SPLIT].densities, top, strict=True)]))
+    top = [sorted(each, key=lambda part: -each[part])[:3] for each in known[SPLIT].densities]
+    found["consistency"] = _mean(
+        np.array([_or_nan(each, parts) for each, parts in zip(known[SPLIT].densities, top, strict=True)])
+    )
     return found
 
 

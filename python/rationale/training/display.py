@@ -16,12 +16,12 @@ _POINTS = 12
 
 
 @contextmanager
-def training_display(what: str, folder: Path) -> Iterator[Report]:
+def training_display(what: str, folder: Path, name: str = "curves.png") -> Iterator[Report]:
     """A bar with the curves; yields what `train_classifier` reports to.
 
-    The curves so far are drawn to curves.png in `folder`, where matplotlib is there.
+    The curves so far are drawn to the file `name` in `folder`, where matplotlib is there.
     """
-    drawing = Drawing(what, folder)
+    drawing = Drawing(what, folder, name)
 
     def report(progress: Progress, last: int) -> None:
         advance(progress.iteration, last, _note(progress))
@@ -34,9 +34,9 @@ def training_display(what: str, folder: Path) -> Iterator[Report]:
 class Drawing:
     """Draws curves.png anew in a folder whenever there is a new point, where matplotlib is there."""
 
-    def __init__(self, what: str, folder: Path) -> None:
+    def __init__(self, what: str, folder: Path, name: str = "curves.png") -> None:
         self._what = what
-        self._path = folder / "curves.png"
+        self._path = folder / name
         self._drawn = 0
 
     def __call__(self, progress: Progress) -> None:

@@ -1,6 +1,5 @@
-"""Trains the generator of sentences: relevance loss first, then with the discriminative loss (Hendricks et al. 2016)."""
+"""Trains the generator of sentences (Hendricks et al. 2016): relevance loss, then with the discriminative loss."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -23,11 +22,10 @@ from rationale.explainer.explainer import Spoken, write_spoken
 from rationale.explainer.language import Language, Phrase
 from rationale.explainer.losses import discriminative_weights, mean_entropy, relevance_weights, weighted_loss
 from rationale.explainer.speaker import LSTMS, SWITCHES, VARIANTS, NetworkSpeaker, long_inputs
-from rationale.explainer.vocabulary import END, PADDING, UNKNOWN, Vocabulary, sentence_of, shifted, tokens_of
+from rationale.explainer.vocabulary import PADDING, UNKNOWN, Vocabulary, sentence_of, shifted, tokens_of
 from rationale.fetching.digest import file_digest, short_digest
 from rationale.model import Model
 from rationale.network import SequenceNetwork, Solver, on_threads
-from rationale.resources import write_whole
 from rationale.training.loop import Progress, Report, folder_of_its_own, last_update, run, seed_of
 from rationale.training.rewards import (
     SentenceClassifier,
@@ -89,9 +87,7 @@ def lessons_of(model: Model, captions: Path, report: Callable[[int, int], None] 
     vocabulary = Vocabulary.of_captions((text for each in texts for text in each), how.minimum_count)
     encoded = [[tuple(vocabulary.encode(text)) for text in each] for each in texts]
     _check_known(encoded, chosen, captions)
-    phrases = [
-        each for split, known in zip(splits, found, strict=True) for each in _true_phrases(split, known, source)
-    ]
+    phrases = [each for split, known in zip(splits, found, strict=True) for each in _true_phrases(split, known, source)]
     return Lessons(
         merged([known.evidence for known in found]),
         np.concatenate([split.labels for split in splits]),
@@ -117,7 +113,7 @@ def _check_known(encoded: list[list[tuple[int, ...]]], chosen: Sequence[Sequence
 
 
 def _true_phrases(split: Split, known: Measured, source: Source) -> list[Mapping[str, Sequence[Phrase]]]:
-    found = []
+    found: list[Mapping[str, Sequence[Phrase]]] = []
     for attributes, densities in zip(attributes_of(split), known.densities, strict=True):
         subjects = sayable(source.language, attributes, densities)
         subjects += [subject for subject in source.language.subjects if subject not in subjects]
@@ -163,13 +159,25 @@ def train_explainer(
     how = model.explainer_settings
     if variant not in SWITCHES:
         raise ModelError(f"no generator is named {variant!r}; there are {', '.join(VARIANTS)}")
-    wanted = {"solver": how.solver, "discriminative_solver": how.discriminative_solver, "sentence_solver": how.sentence_solver}
+    wanted = {
+        "solver": how.solver,
+        "discriminative_solver": how.discriminative_solver,
+        "sentence_solver": how.sentence_solver,
+    }
     if missing := [name for name, path in wanted.items() if path is None]:
         raise ModelError(f"model {model.name!r}: training wants explainer.{missing[0]} in its model.toml")
-    assert how.solver and how.discriminative_solver and how.sentence_solver
+    assert how.solver is not None
+    assert how.discriminative_solver is not None
+    assert how.sentence_solver is not None
     with folder_of_its_own(folder), on_threads(threads) if threads else nullcontext():
         known = lessons or lessons_of(model, captions or how.captions)
-        sees = "explanation-label" if variant == "explanation" else "description" if variant == "explanation-dis" else variant
+        sees = (
+            "explanation-label"
+            if variant == "explanation"
+            else "description"
+            if variant == "explanation-dis"
+            else variant
+        )
         stage = Stage(model, known, (shared or folder) / f"relevance-{sees}", how.solver, sees, seed)
         weights = stage.learn(iterations, watch("relevance loss"))
         if SWITCHES[variant][2]:
@@ -192,7 +200,9 @@ def train_explainer(
         partial.write_bytes(weights.read_bytes())
         partial.replace(path)
         length = stage.network.steps - 1
-        write_spoken(folder / "explainer.json", Spoken(known.vocabulary, known.language, known.classes, variant, length))
+        write_spoken(
+            folder / "explainer.json", Spoken(known.vocabulary, known.language, known.classes, variant, length)
+        )
     return path
 
 
@@ -343,7 +353,9 @@ class Stage:
             if allowed is not None:
                 chosen = weights[:, counted:] > 0
                 best = np.where(allowed, scores, -np.inf)[:, counted:].argmax(axis=2) == said[:, counted:]
-                measured["values, right in training"] = float(np.average(best[chosen], weights=weights[:, counted:][chosen]))
+                measured["values, right in training"] = float(
+                    np.average(best[chosen], weights=weights[:, counted:][chosen])
+                )
             measured["entropy"] = mean_entropy(scores[:, :counted], said[:, :counted])
             return loss, {"scores": found}
 
@@ -433,9 +445,7 @@ def standard(values: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return values.mean(axis=0, dtype=np.float64), np.where(deviation > 1e-9, deviation, 1.0)
 
 
-def directions_of_values(
-    lessons: Lessons, inputs: NDArray[np.float64], projection: Array
-) -> NDArray[np.float64]:
+def directions_of_values(lessons: Lessons, inputs: NDArray[np.float64], projection: Array) -> NDArray[np.float64]:
     """The projection to begin with: what a linear probe reads for each value that can be told, then as it was.
 
     Args:
@@ -459,16 +469,13 @@ def directions_of_values(
     return found
 
 
-def principal_components(
-    channels: NDArray[np.float64], count: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def principal_components(channels: NDArray[np.float64], count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights (count, C) and bias (count,) that give the first principal components of standardised columns.
 
     They are not whitened; one scale for all gives them a variance of 1 in the mean.
     """
     mean, deviation = standard(channels.astype(np.float32))
-    standard = (channels - mean) / deviation
-    _, sizes, directions = np.linalg.svd(standard, full_matrices=False)
+    _, sizes, directions = np.linalg.svd((channels - mean) / deviation, full_matrices=False)
     used = min(count, len(sizes))
     basis = np.zeros((count, channels.shape[1]))
     basis[:used] = directions[:used] * np.sign(directions[:used].sum(axis=1, keepdims=True) + 1e-12)

@@ -1,4 +1,4 @@
-"""The reward of the discriminative loss: how surely the class is guessed from a sentence whose class words are hidden."""
+"""The reward of the discriminative loss: how surely the class is guessed from a sentence that hides the class words."""
 
 from pathlib import Path
 
@@ -139,5 +139,3 @@ def open_forget_gates(solver: Solver, layers: list[str]) -> None:
         hidden = len(bias) // 4
         bias[hidden : 2 * hidden] = 1  # Caffe's order is input, forget, output, signal
     solver.set_weights({f"{layer}/1": weights[f"{layer}/1"] for layer in layers})
-
-

@@ -1,0 +1,47 @@
+"""Pictures whose parts are known: those of the model's own data set, told by their content."""
+
+from pathlib import Path
+
+from rationale.captions import caption_source
+from rationale.captions.measured import view_regions
+from rationale.datasets import DATASETS, dataset_of
+from rationale.datasets.dataset import Mask
+from rationale.errors import RationaleError
+from rationale.fetching import is_at_hand
+from rationale.fetching.digest import file_digest
+from rationale.model import Model
+
+_SPLITS = ("train", "val", "test")
+
+
+class KnownRegions:
+    """Finds the regions of a picture if it is one of the model's data set and its parts are annotated."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._places: dict[str, tuple[str, int, Path]] = {}  # split, row and file, by the file's name
+        self._splits = {}
+        name = model.description.dataset
+        if model.description.explainer is None or name not in DATASETS or not is_at_hand(name):
+            return
+        try:
+            dataset = dataset_of(model)
+            self._source = caption_source(dataset.name)
+            self._splits = {each: dataset.split(each) for each in _SPLITS}
+        except RationaleError:
+            return
+        for each, split in self._splits.items():
+            for row, path in enumerate(split.files or ()):
+                self._places[path.name] = (each, row, path)
+
+    def of(self, picture: Path) -> dict[str, Mask] | None:
+        """Bool (H, W) of each part where the network sees it; None for a picture that is not known."""
+        if picture.name not in self._places:
+            return None
+        split, row, path = self._places[picture.name]
+        parts = self._splits[split].parts
+        try:
+            same = picture.stat().st_size == path.stat().st_size and file_digest(picture) == file_digest(path)
+        except OSError:
+            return None
+        return view_regions(self._model, self._source, parts[row]) if same and parts is not None else None

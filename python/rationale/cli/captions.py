@@ -1,0 +1,30 @@
+"""rationale captions."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rationale.cli.app import GpuOption, ModelOption, captions
+
+
+@captions.command("make")
+def captions_make(
+    model: ModelOption = "flight",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Directory; that of the model's own if not given.")
+    ] = None,
+    gpu: GpuOption = None,
+) -> None:
+    """Write the captions that the heatmap selects, and their twin about parts drawn by lot."""
+    from rationale.captions.make import make_captions
+    from rationale.model import Model
+    from rationale.render.terminal import progress_bar
+
+    loaded = Model.load(model, gpu=gpu)
+    how = loaded.explainer_settings
+    paths = [path if out is None else out / path.name for path in (how.captions, how.unlinked)]
+    with progress_bar("explaining") as advance:
+        written = make_captions(loaded, paths[0], paths[1], lambda split, done, total: advance(done, total, split))
+    for path in written:
+        print(f"wrote {path.resolve()}")
