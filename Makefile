@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup caffe peers demo test lint bench reproduce reproduce-quick fresh clean
+.PHONY: help setup caffe peers demo test lint bench reproduce reproduce-sentences reproduce-quick fresh clean
 help:
 	@echo "make setup      build and install everything (once)"
 	@echo "make demo       explain ten handwritten digits, write out/demo/report.html"
@@ -14,6 +14,7 @@ help:
 	@echo "make peers      install torch, zennit and captum, which some tests and the benchmarks compare with"
 	@echo "make bench      time LRP against zennit and captum, write docs/benchmarks.md"
 	@echo "make reproduce  train, measure, write docs/results.md"
+	@echo "make reproduce-sentences  only the experiment with sentences"
 	@echo "make reproduce-quick  the same from the shipped weights, in minutes"
 	@echo "make fresh      follow the README on a bare Debian and time it (root, debootstrap)"
 	@echo "make clean      remove the environment and results; the Caffe wheel stays in the user's cache"
@@ -57,8 +58,17 @@ test: lint $(if $(CI),peers)
 bench: peers
 	$(BIN)/python -m benchmarks.lrp
 
-reproduce: setup
+# pycocoevalcap without what it asks for: only its BLEU, METEOR and CIDEr are used.
+$(BIN)/metrics: constraints.txt | $(BIN)/ready
+	$(INSTALL) --no-deps pycocoevalcap
+	@touch $@
+
+reproduce: $(BIN)/metrics
 	$(BIN)/rationale reproduce
+
+# Only the sentences: five generators, three seeds, two kinds of captions.
+reproduce-sentences: $(BIN)/metrics
+	$(BIN)/rationale evaluate sentences --model flight
 
 reproduce-quick: setup
 	$(BIN)/rationale reproduce --quick

@@ -79,6 +79,10 @@ class Explanation:
         """The best sentence, or None."""
         return self.sentences[0].text if self.sentences else None
 
+    def sentence_pieces(self) -> list[tuple[str, str | None]]:
+        """The best sentence's text in pieces, each with the part of the picture that it names; empty without one."""
+        return _pieces(self.sentences[0]) if self.sentences else []
+
     @cached_property
     def consistency(self) -> float | None:
         """Probability that a part which the sentence names carries denser relevance than one which it does not name.
@@ -207,7 +211,7 @@ class Explanation:
             accounts=self.ledger,
             layers=[LayerView(name, maps) for name, maps in self.relevance.items() if name in below_score],
             settings=list(self.settings.items()),
-            sentence=_spoken(self.sentences[0]) if self.sentences else (),
+            sentence=self.sentence_pieces(),
             others=[(each.text, each.probability) for each in self.sentences[1:]],
             regions=self.regions,
             consistency=self.consistency,
@@ -288,8 +292,7 @@ def explanations_of(
     return found
 
 
-def _spoken(sentence: Sentence) -> list[tuple[str, str | None]]:
-    """The sentence's text in pieces, each with the part that it names."""
+def _pieces(sentence: Sentence) -> list[tuple[str, str | None]]:
     pieces: list[tuple[str, str | None]] = []
     at = 0
     for mention in sentence.mentions:

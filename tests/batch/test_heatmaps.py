@@ -170,7 +170,7 @@ def test_a_worker_with_other_files_refuses(mnist_model: Model) -> None:
     weights = str(mnist_model.description.files.weights)
     for model, pictures in (("another", test.fingerprint()), (one, "another")):
         with pytest.raises(OptionError, match="another model or other pictures"):
-            explained_elsewhere(place, weights, model, "mnist", "test", pictures, [0], None, "float32", 1, None)
+            explained_elsewhere(place, weights, model, "mnist", "test", pictures, [0], None, "float32", False, 1, None)
 
 
 def test_a_worker_takes_the_weights_that_were_asked_for(mnist_model: Model, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_worker_takes_the_weights_that_were_asked_for(mnist_model: Model, tmp_
     def score(model: Model) -> float:
         weights = str(model.description.files.weights)
         known = (str(model.directory), weights, model.fingerprint, "mnist", "test", test.fingerprint())
-        return float(explained_elsewhere(*known, [0], None, "float32", 1, None)["score"][0])
+        return float(explained_elsewhere(*known, [0], None, "float32", False, 1, None)["score"][0])
 
     assert score(mnist_model) == pytest.approx(mnist_model.explain(test.images[0]).score, rel=1e-5)
     assert score(untrained) == pytest.approx(untrained.explain(test.images[0]).score, rel=1e-5)

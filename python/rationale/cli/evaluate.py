@@ -67,6 +67,21 @@ def evaluate_classifier_command(
         print(f"wrote {path}")
 
 
+@evaluate.command("sentences")
+def evaluate_sentences_command(
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="One of the project's models with an explainer.")
+    ] = "flight",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Snapshots and figures.")] = None,
+) -> None:
+    """Train and measure five generators of sentences, three seeds each, on captions by heatmap and by lot."""
+    from rationale.reproduce import write_results
+    from rationale.reproduce.sentences import reproduce_sentences
+
+    reproduce_sentences(model, out or Path("out") / "reproduce" / model / "sentences")
+    print(f"wrote {write_results()}")
+
+
 @app.command()
 def reproduce(
     experiments: Annotated[list[str] | None, typer.Argument(help="mnist, flight, cub; all of them if none.")] = None,

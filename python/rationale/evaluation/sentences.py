@@ -27,12 +27,12 @@ class Said:
     reading: Reading | None
 
 
-def say(explainer: Explainer, evidence: Evidence, labels: NDArray[np.int64]) -> list[Said]:
-    """The best sentence for each picture, without anything forbidden."""
+def say(explainer: Explainer, evidence: Evidence, labels: NDArray[np.int64], *, free: bool = False) -> list[Said]:
+    """The best sentence for each picture; with `free` not held to the language and the class."""
     vocabulary, language = explainer.spoken.vocabulary, explainer.spoken.language
     found = []
     for row, label in enumerate(labels):
-        (best,) = explainer.decoded(evidence[[row]], int(label), 1, names_class=False)
+        (best,) = explainer.decoded(evidence[[row]], int(label), 1, free=free)
         tokens = tuple(vocabulary.decode(best.words))
         found.append(Said(tokens, language.read(tokens) if language else None))
     return found

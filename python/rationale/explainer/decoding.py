@@ -1,6 +1,6 @@
 """From a network that knows the next word to sentences: greedy, beam search, sampling."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -84,6 +84,14 @@ def without(logs: NDArray[np.float64], forbidden: Collection[int]) -> NDArray[np
     return np.asarray(left - top - np.log(np.exp(left - top).sum(axis=1, keepdims=True)))
 
 
+def _only(logs: NDArray[np.float64], allowed: Collection[int]) -> NDArray[np.float64]:
+    """Log-probabilities of the allowed words, as they are; −∞ for the others."""
+    found = np.full_like(logs, -np.inf)
+    places = list(allowed)
+    found[places] = logs[places]
+    return found
+
+
 @dataclass(frozen=True)
 class _Open(Generic[State]):
     """Sentences that are not ended, most probable first, with the state after their last word."""
@@ -100,31 +108,33 @@ def beam(
     *,
     width: int = 5,
     count: int = 1,
-    forbidden: Collection[int] = (),
+    allowed: Callable[[tuple[int, ...]], Collection[int]] | None = None,
 ) -> list[Decoded]:
     """The best sentences for one picture by mean log-probability of a word, the best first.
 
     Args:
         speaker: the network.
         state: of one sentence.
-        length: words at most.
+        length: words at most; up to twice as many where `allowed` lets no sentence end before.
         width: sentences that are pursued at the same time.
         count: how many are wanted; at most `width` are found at each length.
-        forbidden: numbers of words that may not come.
+        allowed: given the words so far, the numbers of those that may follow, END among them; any where None.
     """
     pursued = _Open([()], np.zeros(1), state)
     ended: list[Decoded] = []
-    banned = NEVER | set(forbidden)
-    for at in range(length + 1):
+    for at in range(2 * length + 1):
         last = np.array([words[-1] if words else START for words in pursued.words])
         logs, state = speaker.step(pursued.state, last)
-        totals = pursued.totals[:, None] + without(logs, banned)
+        logs = without(logs, NEVER)
+        if allowed is not None:
+            logs = np.stack([_only(row, allowed(words)) for row, words in zip(logs, pursued.words, strict=True)])
+        totals = pursued.totals[:, None] + logs
         ended += [
             Decoded(words, float(total))
             for words, total in zip(pursued.words, totals[:, END], strict=True)
             if np.isfinite(total)
         ]
-        if at == length:
+        if at >= length and ended:
             break
         totals[:, END] = -np.inf
         best = np.argsort(-totals, axis=None, kind="stable")[:width]

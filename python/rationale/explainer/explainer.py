@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from rationale.explainer.decoding import Decoded, beam
 from rationale.explainer.evidence import Evidence
 from rationale.explainer.language import Language, Reading
 from rationale.explainer.speaker import VARIANTS, NetworkSpeaker
-from rationale.explainer.vocabulary import Vocabulary, sentence_of
+from rationale.explainer.vocabulary import END, Vocabulary, sentence_of
 from rationale.network import SequenceNetwork
 from rationale.resources import write_whole
 
@@ -171,22 +172,20 @@ class Explainer:
             found.append([self.sentence(each, int(label), probabilities[row]) for each in decoded])
         return found
 
-    def decoded(self, evidence: Evidence, label: int, count: int = 1, *, names_class: bool = True) -> list[Decoded]:
-        """The best sentences about one picture; those of the language, if there is one, go before others.
+    def decoded(self, evidence: Evidence, label: int, count: int = 1, *, free: bool = False) -> list[Decoded]:
+        """The best sentences about one picture, all of the language, if there is one, and naming the class `label`.
 
-        With `names_class` words that name other classes than `label` may not come.
+        With `free` any words may come.
         """
-        vocabulary, language, classes = self.spoken.vocabulary, self.spoken.language, self.spoken.classes
-        forbidden: list[int] = []
-        if language is not None and names_class:
-            others = [words for other, words in language.class_words.items() if other != classes[label]]
-            forbidden = [number for words in others for number in vocabulary.encode(sorted(words))]
         begun = self.speaker.begin(evidence, np.array([label]), self.spoken.variant)
+        allowed = None if free or self.spoken.language is None else partial(self._allowed, self.spoken.language, label)
         width = max(self.width, count)
-        found = beam(self.speaker, begun, self.spoken.length, width=width, count=width, forbidden=forbidden)
-        if language is not None:
-            found.sort(key=lambda each: language.read(vocabulary.decode(each.words)) is None)
-        return found[:count]
+        return beam(self.speaker, begun, self.spoken.length, width=width, count=count, allowed=allowed)
+
+    def _allowed(self, language: Language, label: int, words: tuple[int, ...]) -> list[int]:
+        vocabulary = self.spoken.vocabulary
+        following = language.next_words(vocabulary.decode(words), self.spoken.classes[label])
+        return [END if word == "" else vocabulary.encode([word])[0] for word in following]
 
     def sentence(self, decoded: Decoded, label: int, probabilities: Sequence[tuple[int, float]]) -> Sentence:
         """A decoded sentence as people read it, with its doubts.

@@ -169,6 +169,61 @@ class Language:
                     return (said, *more)
         return None
 
+    def next_words(self, tokens: Sequence[str], label: str) -> frozenset[str]:
+        """The words that can follow in a sentence of this language about a class; "" stands for its end.
+
+        A sentence tells of each subject once at most.
+        """
+        key = (label, *tokens)
+        if key not in self._next:
+            frames = range(len(self.frames))
+            self._next[key] = frozenset(word for each in frames for word in self._next_in(key[1:], each, label))
+        return self._next[key]
+
+    @cached_property
+    def _next(self) -> dict[tuple[str, ...], frozenset[str]]:
+        """What `next_words` found before."""
+        return {}
+
+    def _next_in(self, begun: tuple[str, ...], frame: int, label: str) -> set[str]:
+        before, after = self._around[frame, label]
+        if len(begun) < len(before):
+            return {before[len(begun)]} if before[: len(begun)] == begun else set()
+        if begun[: len(before)] != before:
+            return set()
+        return self._next_in_list(begun[len(before) :], after, frozenset(), last=False)
+
+    def _next_in_list(
+        self, rest: tuple[str, ...], after: tuple[str, ...], told: frozenset[str], *, last: bool
+    ) -> set[str]:
+        """Words that can follow `rest`, which begins with a phrase; `last` if "and" stood before it."""
+        found = set()
+        for phrase in self.phrases:
+            if phrase.subject in told:
+                continue
+            length = len(phrase.tokens)
+            if len(rest) < length:
+                if phrase.tokens[: len(rest)] == rest:
+                    found.add(phrase.tokens[len(rest)])
+            elif rest[:length] == phrase.tokens:
+                known = told | {phrase.subject}
+                found |= self._after_phrase(rest[length:], after, known, last=last)
+        return found
+
+    def _after_phrase(
+        self, rest: tuple[str, ...], after: tuple[str, ...], told: frozenset[str], *, last: bool
+    ) -> set[str]:
+        found = set()
+        if (last or len(told) == 1) and after[: len(rest)] == rest:
+            found.add(after[len(rest)] if len(rest) < len(after) else "")
+        if last or len(told) == len(self.subjects):
+            return found
+        if not rest:
+            return found | ({",", "and"} if len(told) + 1 < len(self.subjects) else {"and"})
+        if rest[0] in (",", "and"):
+            found |= self._next_in_list(rest[1:], after, told, last=rest[0] == "and")
+        return found
+
     def label_of(self, tokens: Sequence[str]) -> str | None:
         """The class whose noun a sentence holds; None where it holds none, or several."""
         text = f" {' '.join(tokens)} "

@@ -56,7 +56,10 @@ class Vocabulary:
             DataError: no word does.
         """
         counts = Counter(word for caption in captions for word in caption)
-        known = sorted((word for word in counts if counts[word] >= minimum), key=lambda word: (-counts[word], word))
+        known = sorted(
+            (word for word in counts if counts[word] >= minimum and word not in SPECIAL),
+            key=lambda word: (-counts[word], word),
+        )
         if not known:
             raise DataError(f"the captions hold no word {minimum} times or more")
         return cls((*SPECIAL, *known))

@@ -20,6 +20,7 @@ from rationale.render.terminal import progress_bar
 from rationale.reproduce.borders import draw_borders, inverted, most_on_borders
 from rationale.reproduce.heatmaps import evaluate_heatmaps, publish
 from rationale.reproduce.measure import keep, measurements_directory
+from rationale.reproduce.sentences import reproduce_sentences
 from rationale.reproduce.speed import photograph_speed
 from rationale.training.side_by_side import Run, train_side_by_side
 
@@ -69,6 +70,8 @@ def reproduce_photographs(name: str, folder: Path, *, quick: bool = False) -> No
         )
     if not quick:
         keep(f"{name}-speed", photograph_speed(model))
+        if model.description.explainer is not None:
+            reproduce_sentences(name, folder / "sentences")
         publish(evaluate_heatmaps(model, folder / "heatmaps", settings_for(model)), folder / "heatmaps")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rationale.reproduce.measure import measurements_directory
+from rationale.reproduce.sentence_tables import sentence_tables
 
 _HEAD = """# Results
 
@@ -24,7 +25,7 @@ def results_page() -> str:
     """The page, in Markdown."""
     sections = [_HEAD, _classifier(), _conservation(), _speed()]
     for name in ("flight", "cub"):
-        sections += [_photographs(name), _regions(name), *_borders(name), _photograph_speed(name)]
+        sections += [_photographs(name), _regions(name), *_borders(name), _photograph_speed(name), *sentences_of(name)]
     sections += [*_heatmaps(), _quick(), _fresh()]
     return "\n".join(sections)
 
@@ -212,6 +213,14 @@ def _photograph_speed(name: str) -> str:
         "take about four seconds to start, which counts for more the fewer photographs there are."
     )
     return _section(f"{name}: speed", figures, rows, remark)
+
+
+def sentences_of(name: str) -> list[str]:
+    """What was measured of a model's sentences; nothing for a model without them."""
+    figures = _read(f"{name}-sentences")
+    if figures is None:
+        return []
+    return [_section(title, figures, rows, remark) for title, rows, remark in sentence_tables(name, figures)]
 
 
 def _heatmaps() -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from rationale.captions import Source, caption_source
 from rationale.captions.files import by_picture, read_captions
 from rationale.captions.make import attributes_of
-from rationale.captions.measured import Measured, measured
+from rationale.captions.measured import Measured, measured, view_regions
 from rationale.consistency import consistency
 from rationale.datasets import dataset_of
 from rationale.evaluation.caption_metrics import class_similarities, distinct, field_metrics, ranks
@@ -35,9 +36,14 @@ from rationale.explainer.language import Language
 from rationale.explainer.losses import log_probabilities
 from rationale.explainer.speaker import VARIANTS, long_inputs
 from rationale.explainer.vocabulary import PADDING, shifted, tokens_of
+from rationale.fetching.digest import file_digest
+from rationale.images import save_png
+from rationale.lrp import propagate
 from rationale.model import Model
 from rationale.network import SequenceNetwork
-from rationale.reproduce.measure import keep
+from rationale.render.report import percent
+from rationale.render.spoken import Spoken, spoken_sheet
+from rationale.reproduce.measure import keep, measurements_directory
 from rationale.resources import write_whole
 from rationale.training.explainer import lessons_of, principal_components, standard, train_explainer
 
@@ -57,13 +63,51 @@ def reproduce_sentences(name: str, folder: Path) -> Figures:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=context) as pool:
         found = [each for job in pool.map(_train_and_measure, jobs) for each in job]
+    if model.explainer is not None:
+        draw_sentences(model, measurements_directory().parent / "images" / f"{name}-sentences.png")
     figures: Figures = {
         "split": SPLIT,
         "runs": found,
+        "speed": sentence_speed(model),
         "template": template_figures(model),
         "seconds": time.monotonic() - started,
     }
     return keep(f"{name}-sentences", figures)
+
+
+def draw_sentences(model: Model, path: Path) -> Path:
+    """Photographs of both classes with heatmap and sentence: of each the most, the middle and the least consistent.
+
+    Ties go by the order of the test split; what is drawn is what the shipped generator says.
+    """
+    dataset = dataset_of(model)
+    split = dataset.split(SPLIT)
+    source = caption_source(dataset.name)
+    known = measured(model, split, source, of_labels=False)
+    assert split.parts is not None
+    assert model.explainer is not None
+    values = consistencies(parts_named(say(model.explainer, known.evidence, known.labels)), known.densities)
+    rows = []
+    for label in range(len(dataset.classes)):
+        of_class = np.flatnonzero((known.labels == label) & ~np.isnan(values))
+        order = of_class[np.argsort(-values[of_class], kind="stable")]
+        rows += [int(order[0]), int(order[len(order) // 2]), int(order[-1])]
+    regions = [view_regions(model, source, split.parts[row]) for row in rows]
+    views = [model.view(split.images[row]) for row in rows]
+    found = model.explain_views(views, [split.ids[row] for row in rows], regions=regions)
+    drawn = [
+        Spoken(
+            each.image,
+            each.heatmap,
+            each.sentence_pieces(),
+            each.regions,
+            f"{split.name} photograph {each.name}: {each.label}, {percent(each.probability)}; consistency "
+            f"{each.consistency:.2f}",
+        )
+        for each in found
+    ]
+    save_png(spoken_sheet(drawn), path)
+    return path
 
 
 def measured_for(model: Model, source: Source) -> dict[str, Measured]:
@@ -91,12 +135,17 @@ def _train_and_measure(job: tuple[str, str, int, Path]) -> list[Figures]:
         )
         seconds = time.monotonic() - started
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        digest = file_digest(weights)
+        if known.get("weights") == digest:
+            found.append(known)
+            continue
         explainer = Explainer.load(how.step, weights, weights.with_suffix(".json"), width=how.beam)
         network = SequenceNetwork.load(how.network, weights)
         figures = {
             "captions": which,
             "seed": seed,
             "variant": variant,
+            "weights": digest,
             "seconds": max(seconds, float(known.get("seconds", 0.0))),
             **measure(model, explainer, network),
         }
@@ -112,6 +161,7 @@ def measure(model: Model, explainer: Explainer, network: SequenceNetwork) -> Fig
     known = measured(model, split, caption_source(dataset.name), of_labels=False)
     attributes, labels, densities = attributes_of(split), known.labels, known.densities
     said = say(explainer, known.evidence, labels)
+    free = say(explainer, known.evidence, labels, free=True)
     named = parts_named(said)
     order = np.random.default_rng(1).permutation(len(known))
     elsewhere = parts_named(say(explainer, known.evidence[order], labels))
@@ -123,6 +173,8 @@ def measure(model: Model, explainer: Explainer, network: SequenceNetwork) -> Fig
         "others": _mean(with_the_others(named, densities, labels)),
         "grammar": float(np.mean([each.reading is not None for each in said])),
         "class_word": float(np.mean(_class_right(explainer, said, labels))),
+        "free_grammar": float(np.mean([each.reading is not None for each in free])),
+        "free_class_word": float(np.mean(_class_right(explainer, free, labels))),
         "choices": {},
         "when_said": {},
         "sentences": [" ".join(each.tokens) for each in said],
@@ -202,6 +254,28 @@ def perplexity(
     logs = log_probabilities(network.forward(inputs)["scores"])
     values = logs[(*np.indices(answers.shape), answers)][(answers != PADDING)]
     return float(np.exp(-values.mean()))
+
+
+def sentence_speed(model: Model, pictures: int = 20) -> Figures:
+    """Seconds that sentences take beyond the heatmap, for one picture: the median and the least of some."""
+    split = dataset_of(model).split(SPLIT)
+    seconds = []
+    if model.explainer is None:
+        return {}
+    (name,) = model.network.inputs
+    for row in range(min(pictures, len(split))):
+        relevance = propagate(
+            model.network,
+            model.preprocess([model.view(split.images[row])]),
+            composite=model.composite(),
+            bounds=model.bounds,
+            target_layer=model.target_layer,
+            keep=[name, model.evidence_layer],
+        )
+        started = time.monotonic()
+        model.sentences(relevance)
+        seconds.append(time.monotonic() - started)
+    return {"median": statistics.median(seconds), "least": min(seconds), "pictures": len(seconds)}
 
 
 def template_figures(model: Model) -> Figures:

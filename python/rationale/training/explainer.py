@@ -394,8 +394,12 @@ class Stage:
         language, vocabulary = self.lessons.language, self.lessons.vocabulary
         assert language is not None
         alternatives = language.alternatives(phrase.subject, begun)
-        open_claims = set().union(*alternatives.values()) - alternatives[word]
-        contradicted = sorted(name for name, value in open_claims if phrase.claims.get(name, value) != value)
+        others = [claims for other, claims in alternatives.items() if other != word]
+        contradicted = [
+            name
+            for name, value in sorted(phrase.claims.items())
+            if any((name, value) not in claims and any(each == name for each, _ in claims) for claims in others)
+        ]
         weight = float(np.mean([self._value_weights[name, phrase.claims[name]] for name in contradicted] or [WORDING]))
         if language.is_about_one(begun):
             return Choice(at, (), weight)

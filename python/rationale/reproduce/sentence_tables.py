@@ -1,0 +1,126 @@
+"""Tables of docs/results.md about sentences, from what `reproduce/sentences.py` measured."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rationale.explainer.speaker import VARIANTS
+
+Runs = Sequence[dict[str, Any]]
+Table = tuple[str, list[tuple[str, ...]], str]
+
+_CONSISTENCY = ("consistency", "others", "commonest", "shuffled")
+_LANGUAGE = ("METEOR", "CIDEr", "BLEU-4", "class_similarity", "class_rank", "perplexity", "distinct")
+
+
+def sentence_tables(name: str, figures: dict[str, Any]) -> list[Table]:
+    """Title, rows and remark of each table."""
+    runs = figures["runs"]
+    return [_consistency(name, figures, runs), _claims(name, figures, runs), _language(name, figures, runs)]
+
+
+def _of(runs: Runs, captions: str, variant: str) -> Runs:
+    return [run for run in runs if run["captions"] == captions and run["variant"] == variant]
+
+
+def _consistency(name: str, figures: dict[str, Any], runs: Runs) -> Table:
+    rows: list[tuple[str, ...]] = [
+        (
+            "generator",
+            "captions",
+            "consistency",
+            "other photographs of its class",
+            "its class’s commonest",
+            "shuffled heatmaps",
+        )
+    ]
+    for variant in VARIANTS:
+        for captions in ("linked", "unlinked"):
+            found = _of(runs, captions, variant)
+            if found:
+                shown = f"**{variant}**" if (variant, captions) == ("explanation", "linked") else variant
+                rows.append((shown, captions, *(_mean(found, key) for key in _CONSISTENCY)))
+    rows.append(("template: the three densest parts", "–", f"{figures['template']['consistency']:.3f}", "–", "–", "–"))
+    best = _of(runs, "linked", "explanation")
+    seeds = sorted({run["seed"] for run in runs})
+    minutes = max(run["seconds"] for run in runs) / 60
+    remark = (
+        "Consistency: probability that a part which the sentence names carries denser relevance than one which it "
+        f"does not name (0.5 is chance), mean over {len(best[0]['sentences']) if best else 0} test photographs "
+        f"and {len(seeds)} seeds (± standard deviation over seeds). Linked: learnt from captions that the "
+        f"heatmap selected; "
+        "unlinked: from captions about parts drawn by lot. Controls: the same sentence beside the heatmaps of "
+        "the other "
+        "photographs of its class; the parts that sentences about its class name most often; the sentence that is "
+        "said when the evidence comes from another photograph. What goes beyond these is about *this* picture. "
+        "The template "
+        "is consistent by construction and stands for the most that can be had. Decoding is held to the "
+        "language of the "
+        "captions (docs/sentences.md); left free, "
+        f"{_mean(best, 'free_grammar')} of the sentences of *explanation* are of the language and "
+        f"{_mean(best, 'free_class_word')} name the right class; held to it, {_mean(best, 'grammar')} and "
+        f"{_mean(best, 'class_word')}. The slowest training took {minutes:.1f} minutes on one thread of a busy machine."
+    )
+    if figures.get("speed"):
+        remark += (
+            f" Sentences take {figures['speed']['median']:.3f} s beyond the heatmap (median of "
+            f"{figures['speed']['pictures']}, least {figures['speed']['least']:.3f})."
+        )
+    remark += (
+        f"\n\n![Photographs with heatmap and sentence](images/{name}-sentences.png)\n\n*Of each class the most, the "
+        "middle and the least consistent test photograph, as the shipped generator explains them; phrases and "
+        "outlines in the "
+        "same colours. Photographs: Caltech-101, CC BY 4.0.*"
+    )
+    return f"{name}: do sentences speak of what the heatmap shows?", rows, remark
+
+
+def _claims(name: str, figures: dict[str, Any], runs: Runs) -> Table:
+    choices = list(figures["template"]["choices"])
+    rows: list[tuple[str, ...]] = [("attribute", "explanation, linked", "unlinked", "linear probe", "right when said")]
+    linked, unlinked = _of(runs, "linked", "explanation"), _of(runs, "unlinked", "explanation")
+    for choice in choices:
+        said = [run["when_said"][choice] for run in linked if choice in run["when_said"]]
+        right, made = (sum(pair[place] for pair in said) for place in (0, 1))
+        rows.append(
+            (
+                choice.replace("_", " "),
+                _mean([run["choices"] for run in linked], choice),
+                _mean([run["choices"] for run in unlinked], choice),
+                f"{figures['template']['choices'][choice]:.3f}",
+                f"{right / made:.3f} ({right} of {made})" if made else "never said" if said else "–",
+            )
+        )
+    remark = (
+        "Forced choice over all test photographs, balanced over the values: which value’s phrases get the higher "
+        "probability in the same frame, whatever the sentence would have spoken of. The probe is a ridge regression on "
+        "the same inputs. Right when said: claims in the sentences themselves."
+    )
+    return f"{name}: is it true what sentences say?", rows, remark
+
+
+def _language(name: str, figures: dict[str, Any], runs: Runs) -> Table:
+    rows: list[tuple[str, ...]] = [("generator", "captions", *(each.replace("_", " ") for each in _LANGUAGE))]
+    for variant in VARIANTS:
+        for captions in ("linked", "unlinked"):
+            found = _of(runs, captions, variant)
+            if found:
+                rows.append((variant, captions, *(_mean(found, key) for key in _LANGUAGE)))
+    remark = (
+        "Against the captions that the heatmap selected for the test photographs (pycocoevalcap 1.2). Class "
+        "similarity: "
+        "mean tf-idf cosine with all captions of the predicted class, class words hidden; class rank: of that "
+        "class among all by similarity, 1 is best. Perplexity of the first of these captions. Distinct: share "
+        "of sentences "
+        "unlike all others."
+    )
+    return f"{name}: sentences by the metrics of the field", rows, remark
+
+
+def _mean(runs: Runs, key: str) -> str:
+    values = [run[key] for run in runs if run.get(key) is not None]
+    if not values:
+        return "–"
+    spread = f" ± {np.std(values):.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{spread}"
