@@ -25,6 +25,7 @@ from rationale.lrp.layers import (
 )
 from rationale.lrp.ledger import Amounts, Entry, Ledger
 from rationale.lrp.linear import Known, Passed, Workspace, propagate_linear
+from rationale.lrp.memory import overwritten_blobs
 from rationale.lrp.pooling import propagate_average, propagate_average_evenly
 from rationale.lrp.rules import STABILISER
 from rationale.lrp.signs import Signs, nonnegative_blobs
@@ -230,6 +231,7 @@ class _Pass:
         self._loose: set[int] = set(above._loose) if above else set()
         self._blind: set[int] = set(above._blind) if above else set()
         self._signs: Signs = above._signs if above else nonnegative_blobs(network)
+        self._overwritten = above._overwritten if above else overwritten_blobs(network.graph)
 
     def walk(self, start: Node, seed: Array, until: Node | None = None) -> None:
         """Walks down from the output of `start`, where relevance is `seed`; to the output of `until`, if given."""
@@ -306,24 +308,22 @@ class _Pass:
         if is_average_pooling(node):
             if is_blind:
                 return "flat", propagate_average_evenly(self._space, node)
-            return "epsilon", propagate_average(self._space, node, STABILISER)
+            return "epsilon", propagate_average(self._space, node, STABILISER, self._known(node))
         if is_product(node) or (is_sum(node) and is_blind):
             return "equal shares", propagate_equally(self._space, node)
         if is_sum(node):
-            return "epsilon", propagate_sum(self._space, node, STABILISER)
+            return "epsilon", propagate_sum(self._space, node, STABILISER, self._known(node))
         if node.type == "Embed":
-            return "epsilon", propagate_embed(self._space, node, STABILISER)
+            return "epsilon", propagate_embed(self._space, node, STABILISER, self._known(node))
         raise unsupported(node)
 
     def _known(self, node: Node) -> Known:
-        (bottom,), (top,) = node.bottoms, node.tops
-        later = self.network.graph.nodes[node.index + 1 :]
-        overwritten = any(other.in_place and other.bottoms == node.tops for other in later)
+        (top,) = node.tops
         when_run, finally_ = self._signs
         return Known(
-            input_nonnegative=bottom in when_run[node.index],
+            input_nonnegative=when_run[node.index].issuperset(node.bottoms),
             output_nonnegative=top in finally_,
-            output_stored=not (overwritten and top in self._loose),
+            output_stored=not (top in self._overwritten and top in self._loose),
         )
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 
 from rationale.lrp import kernels
-from rationale.lrp.linear import Passed, Workspace
+from rationale.lrp.linear import Known, Passed, Workspace, own_output
 from rationale.network import Node
 
 
-def propagate_sum(space: Workspace, node: Node, stabiliser: float) -> Passed:
+def propagate_sum(space: Workspace, node: Node, stabiliser: float, known: Known) -> Passed:
     """R_k = c_k x_k / (Σ c_k x_k + ε·sign) · R: each input in proportion to what it brought, as the ε-rule.
 
     Residual connections end here.
@@ -15,7 +15,7 @@ def propagate_sum(space: Workspace, node: Node, stabiliser: float) -> Passed:
     net = space.network
     relevance = net.diff(node.tops[0])
     coefficients = list(node.parameter.eltwise_param.coeff) or [1.0] * len(node.bottoms)  # type: ignore[union-attr]
-    sums = kernels.divide(relevance, net.data(node.tops[0]), None, stabiliser, 1.0, relevance)
+    sums = kernels.divide(relevance, own_output(space, node, known), None, stabiliser, 1.0, relevance)
     passed = np.zeros(len(relevance))
     for blob, coefficient in zip(node.bottoms, coefficients, strict=True):
         share = net.diff(blob)

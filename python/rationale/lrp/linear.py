@@ -96,7 +96,7 @@ class Known:
     """What is known of a layer's values without looking at them.
 
     `input_nonnegative`, `output_nonnegative`: they hold no negative number. `output_stored`: the top blob still holds
-    Σ w x + b wherever relevance is not zero.
+    what the layer itself put out wherever relevance is not zero.
     """
 
     input_nonnegative: bool
@@ -151,7 +151,7 @@ def _where(space: Workspace, node: Node, fraction: Fraction, known: Known) -> Ar
     """The relevance of outputs with the sign that the fraction asks for, in scratch memory."""
     net = space.network
     relevance = net.diff(node.tops[0])
-    plain = net.data(node.tops[0]) if known.output_stored else forward(space, node, _WHOLE, None, None, "output")
+    plain = own_output(space, node, known)
     chosen = space.scratch("chosen", relevance.shape).data
     np.multiply(relevance, plain >= 0 if fraction.where == "z>0" else plain < 0, out=chosen)
     return np.asarray(chosen)
@@ -169,9 +169,7 @@ def _denominator(
     """z of a fraction and its sign, if all of it has the same. `raising` is z of the fraction before."""
     net = space.network
     if fraction.terms == (_WHOLE,):
-        if known.output_stored:
-            return net.data(node.tops[0]), 1 if known.output_nonnegative else None
-        return forward(space, node, _WHOLE, rule, None, "output"), None
+        return own_output(space, node, known), 1 if _is_rectified(known) else None
     if all(is_constant(term) for term in terms):
         return space.fixed_output(node, terms[0], rule), 1
     if fraction.lowering and raising is not None and known.output_stored:
@@ -186,6 +184,13 @@ def _denominator(
     for constant in constants:
         z += constant
     return z, None if constants or fraction.where else -1 if fraction.lowering else 1
+
+
+def own_output(space: Workspace, node: Node, known: Known) -> Array:
+    """What the layer itself put out, wherever relevance is not zero; computed again where it was overwritten."""
+    if known.output_stored:
+        return space.network.data(node.tops[0])
+    return forward(space, node, _WHOLE, None, None, "output")
 
 
 def _forward(space: Workspace, node: Node, term: Term, rule: Rule, known: Known, purpose: str) -> Array:
