@@ -187,6 +187,20 @@ def by_rule(
     return result
 
 
+def by_rule_with_doubt(
+    layer: Matrix, x: np.ndarray, relevance: np.ndarray, rule: Rule, channels: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """`by_rule`, and how far rounding the weights to single precision moves it, as where a denominator nearly cancels."""
+    exact = by_rule(layer, x, relevance, rule, channels)
+    random = np.random.default_rng(0)
+    doubt = np.zeros_like(exact)
+    for _ in range(4):
+        noise = 1 + 2 * np.finfo(np.float32).eps * random.choice([-1, 1], layer.weights.shape)
+        moved = Matrix(layer.weights * noise, layer.bias, layer.connected)
+        doubt = np.maximum(doubt, np.abs(by_rule(moved, x, relevance, rule, channels) - exact))
+    return exact, 5 * doubt
+
+
 def _concerned(fraction: Fraction, plain: np.ndarray) -> np.ndarray:
     if fraction.where is None:
         return np.ones(len(plain))
