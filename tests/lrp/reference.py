@@ -190,7 +190,7 @@ def by_rule(
 def by_rule_with_doubt(
     layer: Matrix, x: np.ndarray, relevance: np.ndarray, rule: Rule, channels: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`by_rule`, and how far rounding the weights to single precision moves it, as where a denominator nearly cancels."""
+    """`by_rule`, and how far rounding the weights to single precision moves it, as where a denominator cancels."""
     exact = by_rule(layer, x, relevance, rule, channels)
     random = np.random.default_rng(0)
     doubt = np.zeros_like(exact)
