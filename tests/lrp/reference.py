@@ -8,6 +8,8 @@ from itertools import product
 
 import numpy as np
 
+from rationale.lrp.rules import Fraction, Rule, Term
+
 
 @dataclass
 class Matrix:
@@ -69,7 +71,8 @@ def deconvolution_matrix(
     return Matrix(matrix.reshape(size), np.repeat(bias.astype(np.float64), rows[0] * rows[1]), connected.reshape(size))
 
 
-def _sign(z: np.ndarray) -> np.ndarray:
+def sign(z: np.ndarray) -> np.ndarray:
+    """+1 where z is zero, as everywhere in LRP here."""
     return np.where(z >= 0, 1.0, -1.0)
 
 
@@ -77,7 +80,7 @@ def epsilon(layer: Matrix, x: np.ndarray, relevance: np.ndarray, eps: float = 1e
     """Bach et al. 2015, eq. 58: R_i = Σ_j z_ij / (z_j + ε sign z_j) R_j, z_ij = x_i w_ij, z_j = Σ_i z_ij + b_j."""
     contributions = layer.weights * x
     z = contributions.sum(axis=1) + layer.bias
-    return (contributions / (z + eps * _sign(z))[:, None] * relevance[:, None]).sum(axis=0)
+    return (contributions / (z + eps * sign(z))[:, None] * relevance[:, None]).sum(axis=0)
 
 
 def alpha_beta(layer: Matrix, x: np.ndarray, relevance: np.ndarray, alpha: float, beta: float) -> np.ndarray:
@@ -87,7 +90,7 @@ def alpha_beta(layer: Matrix, x: np.ndarray, relevance: np.ndarray, alpha: float
     for share, keep in ((alpha, np.maximum), (-beta, np.minimum)):
         part = keep(contributions, 0)
         z = part.sum(axis=1) + keep(layer.bias, 0)
-        result += (share * part / (z + 1e-6 * _sign(z))[:, None] * relevance[:, None]).sum(axis=0)
+        result += (share * part / (z + 1e-6 * sign(z))[:, None] * relevance[:, None]).sum(axis=0)
     return result
 
 
@@ -104,7 +107,7 @@ def gamma(layer: Matrix, x: np.ndarray, relevance: np.ndarray, g: float) -> np.n
     for chosen, keep in ((output >= 0, np.maximum), (output < 0, np.minimum)):
         part = contributions + g * keep(contributions, 0)
         z = part.sum(axis=1) + layer.bias + g * keep(layer.bias, 0)
-        result += (part / (z + 1e-6 * _sign(z))[:, None] * (relevance * chosen)[:, None]).sum(axis=0)
+        result += (part / (z + 1e-6 * sign(z))[:, None] * (relevance * chosen)[:, None]).sum(axis=0)
     return result
 
 
@@ -124,7 +127,7 @@ def box(layer: Matrix, x: np.ndarray, relevance: np.ndarray, low: np.ndarray, hi
     """Montavon et al. 2017: R_i = Σ_j (x_i w_ij − l_i w⁺_ij − h_i w⁻_ij) / Σ_i (…) R_j."""
     part = layer.weights * x - np.maximum(layer.weights, 0) * low - np.minimum(layer.weights, 0) * high
     z = part.sum(axis=1)
-    return (part / (z + 1e-6 * _sign(z))[:, None] * relevance[:, None]).sum(axis=0)
+    return (part / (z + 1e-6 * sign(z))[:, None] * relevance[:, None]).sum(axis=0)
 
 
 def relative_epsilon(layer: Matrix, x: np.ndarray, relevance: np.ndarray, share: float) -> np.ndarray:
@@ -137,11 +140,93 @@ def spread_epsilon(layer: Matrix, x: np.ndarray, relevance: np.ndarray, eps: flo
     """Arras et al. 2017, eq. 2 with δ = 1: bias and stabiliser count as contributions of all inputs in equal parts."""
     contributions = layer.weights * x
     z = contributions.sum(axis=1) + layer.bias
-    extra = (layer.bias + eps * _sign(z)) / layer.connected.sum(axis=1)
+    extra = (layer.bias + eps * sign(z)) / layer.connected.sum(axis=1)
     shares = contributions + layer.connected * extra[:, None]
-    return (shares / (z + eps * _sign(z))[:, None] * relevance[:, None]).sum(axis=0)
+    return (shares / (z + eps * sign(z))[:, None] * relevance[:, None]).sum(axis=0)
 
 
 def flat(layer: Matrix, x: np.ndarray, relevance: np.ndarray) -> np.ndarray:
     """Evenly over the window of each output, as far as it lies inside the picture."""
     return (layer.connected / layer.connected.sum(axis=1, keepdims=True) * relevance[:, None]).sum(axis=0)
+
+
+# ---- any rule: the formula at the head of rationale/lrp/rules.py, sum by sum -----------------------------------------
+
+
+def by_rule(
+    layer: Matrix, x: np.ndarray, relevance: np.ndarray, rule: Rule, channels: np.ndarray | None = None
+) -> np.ndarray:
+    """R_i = Σ_fractions coefficient · Σ_terms sign · x̃_i · Σ_j w̃_ij · R_j / (z_j + ε·sign(z_j)), and what is spread.
+
+    `channels`: the channel of each input, for bounds that differ by channel.
+    """
+    plain = layer.weights @ x + layer.bias
+    result, absorbed = np.zeros(len(x)), np.zeros(len(plain))
+    for fraction in rule.fractions:
+        given = relevance * _concerned(fraction, plain)
+        products = [
+            term.sign * _weights(layer, term.weights, rule) * _inputs(term, x, rule, channels)
+            for term in fraction.terms
+        ]
+        contributions = sum(products)
+        z = contributions.sum(axis=1) + sum(
+            term.sign * _changed(layer.bias, term.bias, rule) for term in fraction.terms
+        )
+        size = rule.stabiliser
+        if rule.relative:
+            met = z[given != 0]
+            size *= np.sqrt(np.mean(met**2)) if met.size else 1.0
+        below = z + size * sign(z)
+        quotient = fraction.coefficient * given / np.where(below == 0, 1, below) * (below != 0)
+        result += (contributions * quotient[:, None]).sum(axis=0)
+        absorbed += fraction.coefficient * given - quotient * contributions.sum(axis=1)
+    if rule.spread_bias:
+        counts = layer.connected.sum(axis=1)
+        even = np.divide(absorbed, counts, out=np.zeros_like(absorbed), where=counts != 0)
+        result += (layer.connected * even[:, None]).sum(axis=0)
+    return result
+
+
+def by_rule_with_doubt(
+    layer: Matrix, x: np.ndarray, relevance: np.ndarray, rule: Rule, channels: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """`by_rule`, and how far rounding the weights to single precision moves it, as where a denominator cancels."""
+    exact = by_rule(layer, x, relevance, rule, channels)
+    random = np.random.default_rng(0)
+    doubt = np.zeros_like(exact)
+    for _ in range(4):
+        noise = 1 + 2 * np.finfo(np.float32).eps * random.choice([-1, 1], layer.weights.shape)
+        moved = Matrix(layer.weights * noise, layer.bias, layer.connected)
+        doubt = np.maximum(doubt, np.abs(by_rule(moved, x, relevance, rule, channels) - exact))
+    return exact, 5 * doubt
+
+
+def _concerned(fraction: Fraction, plain: np.ndarray) -> np.ndarray:
+    if fraction.where is None:
+        return np.ones(len(plain))
+    return np.where(plain >= 0 if fraction.where == "z>0" else plain < 0, 1.0, 0.0)
+
+
+def _inputs(term: Term, x: np.ndarray, rule: Rule, channels: np.ndarray | None) -> np.ndarray:
+    if term.inputs in ("low", "high"):
+        assert rule.bounds is not None
+        ends = np.array(rule.bounds[term.inputs == "high"])
+        return np.broadcast_to(ends, x.shape) if len(ends) == 1 else ends[channels]
+    return {"x": x, "x+": np.maximum(x, 0), "x-": np.minimum(x, 0), "ones": np.ones_like(x)}[term.inputs]
+
+
+def _weights(layer: Matrix, name: str, rule: Rule) -> np.ndarray:
+    return _changed(layer.weights, name, rule) * layer.connected
+
+
+def _changed(w: np.ndarray, name: str, rule: Rule) -> np.ndarray:
+    return {
+        "w": w,
+        "w+": np.maximum(w, 0),
+        "w-": np.minimum(w, 0),
+        "w+γw+": w + rule.gamma * np.maximum(w, 0),
+        "w+γw-": w + rule.gamma * np.minimum(w, 0),
+        "w²": w**2,
+        "ones": np.ones_like(w),
+        "0": np.zeros_like(w),
+    }[name]

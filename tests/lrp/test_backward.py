@@ -273,8 +273,8 @@ def test_memory_goes_when_the_network_goes(tmp_path: Path) -> None:
         ),
         (networks.layer("norm", "MVN", "data"), "'norm': there is no relevance rule for MVN"),
         (
-            networks.layer("twofold", "Scale", "data data", more="scale_param { axis: 0 }"),
-            "'twofold': there is no relevance rule for Scale with 2 inputs",
+            networks.layer("squares", "Reduction", "data", more="reduction_param { operation: SUMSQ axis: 2 }"),
+            "'squares': there is no relevance rule for Reduction",
         ),
     ],
 )

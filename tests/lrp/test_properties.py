@@ -1,4 +1,4 @@
-"""What must hold for every network: hypothesis draws the networks."""
+"""What must hold for every network and every rule: hypothesis draws both."""
 
 import tempfile
 from pathlib import Path
@@ -8,11 +8,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rationale.lrp import COMPOSITES, Composite, propagate
-from rationale.lrp.rules import epsilon, flat, gamma, w_square
+from rationale.lrp.rules import (
+    CONSTANT_INPUTS,
+    INPUTS,
+    WEIGHTS,
+    Fraction,
+    Rule,
+    Term,
+    alpha_beta,
+    epsilon,
+    flat,
+    gamma,
+    w_square,
+)
 from rationale.network import Network
 from tests import networks
+from tests.lrp import reference
 
 SHAPE = (1, 2, 9, 8)
+SMALL = (1, 2, 4, 5)
 ANYTHING = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 # Rules that never lose relevance when there are no biases: nothing of theirs can lack contributions of one sign.
@@ -47,9 +61,9 @@ def bodies(draw: st.DrawFn) -> str:
     return body + networks.dense("score", top, 3)
 
 
-def network_of(body: str) -> Network:
+def network_of(body: str, shape: tuple[int, ...] = SHAPE) -> Network:
     with tempfile.TemporaryDirectory() as folder:
-        return networks.load(Path(folder), body, SHAPE)
+        return networks.load(Path(folder), body, shape)
 
 
 @ANYTHING
@@ -105,3 +119,61 @@ def test_relevance_is_linear_in_its_start(body: str, one: int, other: int) -> No
     parts = [propagate(network, batch, target, composite=rules)["data"] for target in (one, other)]
     tolerance = 2e-5 * max(np.abs(part).max() for part in parts)
     np.testing.assert_allclose(margin, parts[0] - parts[1], rtol=0, atol=tolerance)
+
+
+@st.composite
+def terms(draw: st.DrawFn) -> Term:
+    inputs = st.sampled_from([*INPUTS, *sorted(CONSTANT_INPUTS)])
+    return Term(draw(inputs), draw(_WEIGHTS), draw(_WEIGHTS), draw(st.sampled_from([1, -1])))
+
+
+_WEIGHTS = st.sampled_from(list(WEIGHTS))
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> Rule:
+    """Any rule that the tables can say: several fractions, of several terms, with signs, constants and bounds."""
+    published = [fraction.terms for rule in (alpha_beta(2, 1), gamma(1)) for fraction in rule.fractions]
+    parts = st.one_of(st.lists(terms(), min_size=1, max_size=3).map(tuple), st.sampled_from(published))
+    where = st.sampled_from([None, None, "z>0", "z<0"])
+    coefficient = st.floats(-2, 2).map(lambda number: round(number, 2))
+    fractions = tuple(Fraction(draw(coefficient), draw(parts), draw(where)) for _ in range(draw(st.integers(1, 3))))
+    low = [round(draw(st.floats(-5, 0)), 2) for _ in range(SHAPE[1])]
+    return Rule(
+        "drawn",
+        fractions,
+        stabiliser=draw(st.sampled_from([0.1, 1.0])),
+        relative=draw(st.booleans()),
+        gamma=draw(st.sampled_from([0.25, 2.0])),
+        bounds=(tuple(low), tuple(each + 6 for each in low)),
+        spread_bias=draw(st.booleans()),
+    )
+
+
+@settings(ANYTHING, max_examples=120)
+@given(rules(), st.sampled_from(["signed", "rectified below", "rectified above"]), st.integers(0, 1000))
+def test_every_rule_is_its_formula(rule: Rule, kind: str, seed: int) -> None:
+    """A rule of one's own must do what the tables and the formula say: signs, constants, bounds, whatever is drawn."""
+    below = networks.layer("below", "ReLU", "data") if kind == "rectified below" else ""
+    over = networks.relu("over", "low") if kind == "rectified above" else ""
+    bottom = "below" if below else "data"
+    body = below + networks.convolution("low", bottom, 4, 2, "pad: 1") + over + networks.dense("score", "low", 3)
+    network = network_of(body, SMALL)
+    batch = networks.batch_for(network, 2, seed)
+    composite = Composite("drawn", {"Convolution": rule, "InnerProduct": epsilon(0.1)})
+    found = propagate(network, batch, 1, composite=composite)
+    weights, bias = network.parameters(network.graph.node("low"))
+    layer = reference.convolution_matrix(weights, bias, SMALL[1:], pad=1)
+    channels = np.repeat(np.arange(SMALL[1]), SMALL[2] * SMALL[3])
+    for sample in range(2):
+        x = found_input(batch[sample], kind)
+        above = found["low"][sample].ravel().astype(np.float64)
+        expected, doubt = reference.by_rule_with_doubt(layer, x, above, rule, channels)
+        error = np.abs(found[bottom][sample].ravel() - expected)
+        scale = max(np.abs(expected).max(), np.abs(above).max())
+        assert (error <= 2e-5 * scale + doubt).all()
+
+
+def found_input(sample: np.ndarray, kind: str) -> np.ndarray:
+    x = sample.ravel().astype(np.float64)
+    return np.maximum(x, 0) if kind == "rectified below" else x

@@ -106,7 +106,7 @@ def test_units_add_up_to_their_layer(tmp_path: Path) -> None:
         ({"conditions": [{"left": 3}]}, "which has 0 to 2"),
         ({"conditions": [{"left": []}]}, "which has 0 to 2"),
         ({"conditions": [{}]}, "names no layer"),
-        ({"composite": COMPOSITES["epsilon"].with_layers({"conv9*": "flat"})}, "fits no layer with weights"),
+        ({"composite": COMPOSITES["epsilon"].with_layers({"conv9*": "flat"})}, "fits no layer that takes a rule"),
         ({"composite": "epsilon-gamma-box"}, "give `bounds`"),
         ({"composite": "epsilon-gamma-box", "bounds": ((0.0, 0.0), (1.0, 1.0))}, "bounds for 2 channels"),
     ],

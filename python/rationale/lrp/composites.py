@@ -9,17 +9,19 @@ from rationale.lrp.rules import Rule, alpha_beta, box, epsilon, excitation, flat
 
 CONVOLUTIONS = ("Convolution", "Deconvolution")
 LINEAR = (*CONVOLUTIONS, "InnerProduct")
+JOINS = ("Pooling", "Eltwise")
 
 Bounds = tuple[float | tuple[float, ...], float | tuple[float, ...]]
 
 
 @dataclass(frozen=True)
 class Composite:
-    """Maps linear layers to rules.
+    """Maps linear layers, pools and sums to rules.
 
     Attributes:
         name: as reports show it.
-        by_type: rule for each layer type.
+        by_type: rule for each layer type. Without one for Pooling or Eltwise, average pools and sums follow the
+            ε-rule of the layers with weights (`default_join`).
         lowest: rule for the linear layers that read the input, if it is another; it goes before the layer's type.
         by_name: rule for each layer name or pattern ("conv1_*"); the first that fits goes before all else.
         starts_with: what the target's relevance is at the start: "score", f(x), or "one".
@@ -46,10 +48,9 @@ class Composite:
         if self.lowest is not None:
             object.__setattr__(self, "lowest", _rule("lowest", self.lowest))
         for type_ in self.by_type:
-            if type_ not in LINEAR:
-                raise RuleError(
-                    f"composite {self.name!r}: no rule is needed for {type_!r}; types are {', '.join(LINEAR)}"
-                )
+            if type_ not in (*LINEAR, *JOINS):
+                types = ", ".join((*LINEAR, *JOINS))
+                raise RuleError(f"composite {self.name!r}: no rule is needed for {type_!r}; types are {types}")
 
     def rule_for(self, name: str, type_: str, lowest: bool) -> Rule:
         """The rule for a linear layer.
@@ -57,9 +58,8 @@ class Composite:
         Raises:
             RuleError: the composite says nothing about that layer.
         """
-        for pattern, rule in self.by_name.items():
-            if fnmatchcase(name, pattern):
-                return rule
+        if named := self._named(name):
+            return named
         if lowest and self.needs_bounds and self.lowest is None:
             raise RuleError(
                 f"composite {self.name!r} wants the least and greatest value of the input: give `bounds`, "
@@ -70,6 +70,23 @@ class Composite:
         if type_ not in self.by_type:
             raise RuleError(f"composite {self.name!r} has no rule for layer {name!r} ({type_})")
         return self.by_type[type_]
+
+    def join_rule_for(self, name: str, type_: str) -> Rule | None:
+        """The rule that was given to a pool or sum, if one was."""
+        return self._named(name) or self.by_type.get(type_)
+
+    @property
+    def default_join(self) -> Rule:
+        """The rule of average pools, sums and embeddings to which none was given.
+
+        It is that of the dense layers or else of the convolutions, if that is an ε-rule; αβ would multiply relevance
+        by α where nothing lowers the sum.
+        """
+        rules = [self.by_type[type_] for type_ in ("InnerProduct", *CONVOLUTIONS) if type_ in self.by_type]
+        return next((rule for rule in rules if rule.is_epsilon), epsilon())
+
+    def _named(self, name: str) -> Rule | None:
+        return next((rule for pattern, rule in self.by_name.items() if fnmatchcase(name, pattern)), None)
 
     def with_bounds(self, bounds: Bounds | None) -> "Composite":
         """The composite for inputs between these bounds, where that matters."""
@@ -107,16 +124,15 @@ class Composite:
         )
 
     def check_fits(self, layers: Mapping[str, str]) -> None:
-        """Refuses names and patterns that fit none of the linear layers (type by name) of a network.
+        """Refuses names and patterns that fit none of a network's layers that take rules (type by name).
 
         Raises:
             RuleError: one does not.
         """
         for pattern in self.by_name:
             if not any(fnmatchcase(name, pattern) for name in layers):
-                raise RuleError(
-                    f"composite {self.name!r}: {pattern!r} fits no layer with weights; there are {', '.join(layers)}"
-                )
+                known = ", ".join(layers)
+                raise RuleError(f"composite {self.name!r}: {pattern!r} fits no layer that takes a rule: {known}")
         for type_ in sorted(self.wanted_types - set(layers.values())):
             raise RuleError(f"composite {self.name!r}: the network has no layer of type {type_!r}")
 

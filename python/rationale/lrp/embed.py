@@ -1,30 +1,28 @@
 """Relevance through Embed layers, which look up a vector for each word."""
 
-import numpy as np
-
-from rationale.lrp import kernels
-from rationale.lrp.linear import Passed, Workspace
+from rationale.lrp.linear import Known, Passed
+from rationale.lrp.rules import Rule
+from rationale.lrp.workspace import Workspace
 from rationale.network import Node
 
 
-def propagate_embed(space: Workspace, node: Node, stabiliser: float) -> Passed:
+def propagate_embed(space: Workspace, node: Node, rule: Rule, known: Known) -> Passed:
     """R_t = Σ_d w_d / (w_d + b_d + ε·sign) · R_td: a word gets the relevance of its vector.
 
     As a dense layer over one-hot words would by the ε-rule; without a bias nothing is stabilised, for the one input of
     each output brought all of it.
     """
-    net = space.network
-    relevance = net.diff(node.tops[0])
-    nothing = np.zeros(len(relevance))
+    net, kernels = space.network, space.kernels
+    assert known.output_stored  # no layer may work in place on it
+    relevance, outputs = net.diff(node.tops[0]), net.data(node.tops[0])
+    nothing = kernels.nothing(len(relevance))
     bias = net.parameters(node)[1:]
     words = net.diff(node.bottoms[0])
     if not bias:
-        words[...] = relevance.sum(axis=-1)
+        kernels.sum_last(relevance, words)
         return Passed(kernels.total(words), nothing, nothing)
-    received = kernels.total(relevance)
-    outputs = net.data(node.tops[0])
-    shares = relevance / (outputs + np.where(outputs < 0, -stabiliser, stabiliser).astype(np.float32))
-    words[...] = ((outputs - bias[0]) * shares).sum(axis=-1)
-    taken = kernels.total(shares * bias[0])
-    passed = kernels.total(words)
-    return Passed(passed, taken, received - passed - taken)
+    sums = kernels.divide(relevance, outputs, None, rule.stabiliser, 1.0, relevance, rule.relative)
+    taken = kernels.total_of_product(relevance, bias[0])
+    kernels.multiply(relevance, outputs - bias[0])
+    kernels.sum_last(relevance, words)
+    return Passed(kernels.total(words), taken, sums.stabiliser)

@@ -1,39 +1,33 @@
-"""Which layers pass relevance on without a rule, and why; a new layer type is one entry in a table here."""
+"""What the pass must know of layer types, beside how relevance moves through them."""
 
 from rationale.errors import RuleError
-from rationale.network import Network, Node
+from rationale.lrp.composites import JOINS, LINEAR
+from rationale.network import Node
 
-# One input value belongs to one output value: it takes all of its relevance, whatever the function is. This covers
-# activations, Scale or Power layers that bring pixels into the range that a network was trained on, BatchNorm that no
-# layer before could absorb, and LRN, whose neighbours only set the factor by which a value is multiplied.
-ELEMENTWISE = frozenset(
-    {"ReLU", "PReLU", "ELU", "Sigmoid", "TanH", "Swish", "Clip", "AbsVal", "BNLL", "Exp", "Log", "Dropout"}
-    | {"Power", "Scale", "Bias", "BatchNorm", "LRN"}
-)
+# These bring other layers' numbers along, but no picture: what they hold is the same for every input.
+CONSTANTS = frozenset({"DummyData", "Parameter"})
 
-# These copy values or pick one of them; Caffe's own backward pass leads relevance the same way, and adds it up where
-# a value was read several times.
-ROUTING = frozenset({"Split", "Flatten", "Reshape", "Concat", "Slice"})
-
-
-def passes_on(node: Node) -> bool:
-    """Whether relevance goes through the layer unchanged in sum, without a rule."""
-    if node.type in ELEMENTWISE:
-        return len(node.bottoms) == 1
-    return node.type in ROUTING or _operation(node) in ("MAX pooling", "MAX of several")
+_ALWAYS_MOVE_ZERO = frozenset({"BatchNorm", "Bias", "Sigmoid", "BNLL", "Exp", "Log"})
 
 
 def moves_zero(node: Node) -> bool:
     """Whether an elementwise layer can turn 0 into something else, so that an input of 0 may hold relevance."""
-    if node.type not in ELEMENTWISE or node.parameter is None:
+    if node.parameter is None:
         return False
     power, clip = node.parameter.power_param, node.parameter.clip_param
     return (
-        node.type in ("BatchNorm", "Bias", "Sigmoid", "BNLL", "Exp", "Log")
+        node.type in _ALWAYS_MOVE_ZERO
         or (node.type == "Scale" and node.parameter.scale_param.bias_term)
         or (node.type == "Power" and (power.shift != 0 or power.power == 0))
         or (node.type == "Clip" and not clip.min <= 0 <= clip.max)
     )
+
+
+def takes_rule(node: Node) -> bool:
+    """Whether a user's rule can be meant for the layer: one with weights, a pool, or a sum."""
+    if node.type == "Eltwise":
+        return operation(node) == "SUM"
+    return node.type in (*LINEAR, *JOINS)
 
 
 def is_along_channels(node: Node) -> bool:
@@ -44,34 +38,45 @@ def is_along_channels(node: Node) -> bool:
     return bool(kind.axis == 1)
 
 
-def is_average_pooling(node: Node) -> bool:
-    """Whether the layer is linear without weights of its own."""
-    return _operation(node) == "AVE pooling"
+def signals(node: Node) -> tuple[int, ...]:
+    """The bottoms to which relevance goes: not the second ones that only steer the first.
+
+    A gate (Scale) multiplies the signal, and the signal takes all, as in the LSTM (Arras et al. 2017); of what a Crop
+    is cut to, only the size counts.
+    """
+    return node.bottoms[:1] if node.type in ("Scale", "Crop") else node.bottoms
 
 
-def is_sum(node: Node) -> bool:
-    """Whether the layer adds its inputs, with coefficients."""
-    return _operation(node) == "SUM of several"
+def operation(node: Node) -> str:
+    """What a Pooling or Eltwise layer does with its window or its inputs: MAX, AVE, SUM, PROD …"""
+    assert node.parameter is not None
+    if node.type == "Pooling":
+        pooling = node.parameter.pooling_param
+        return str(pooling.PoolMethod.Name(pooling.pool))
+    eltwise = node.parameter.eltwise_param
+    return str(eltwise.EltwiseOp.Name(eltwise.operation))
 
 
-def is_product(node: Node) -> bool:
-    """Whether the layer multiplies its inputs."""
-    return _operation(node) == "PROD of several"
-
-
-def pass_on(net: Network, node: Node) -> None:
-    """Moves relevance from the tops of a layer for which `passes_on` holds to its bottoms."""
-    if node.in_place:
-        return
-    if node.type in ELEMENTWISE:
-        net.diff(node.bottoms[0])[...] = net.diff(node.tops[0])
-    else:
-        net.run_backward(node)  # max: the winner of each window, or of several inputs, takes all
+def lowest_linear(path: list[Node]) -> set[int]:
+    """Indices of the layers with weights that have none below them; `path` goes bottom to top."""
+    below: set[int] = set()  # blobs that depend on a layer with weights
+    lowest = set()
+    for node in path:
+        depends = bool(below & set(node.bottoms)) or node.type == "Embed"
+        if node.type in LINEAR:
+            if not depends:
+                lowest.add(node.index)
+            depends = True
+        if depends:
+            below.update(node.tops)
+    return lowest
 
 
 def unsupported(node: Node) -> RuleError:
     """The error for a layer that has no rule."""
-    what = f"{node.type} ({_operation(node)})" if node.type == "Pooling" else node.type
+    what = node.type
+    if node.type == "Pooling" and node.parameter is not None:
+        what = f"Pooling ({operation(node)})"
     if node.type in ("InnerProduct", "Convolution") and len(node.bottoms) == 1:
         what += " along another axis than 1"
     if len(node.bottoms) > 1:
@@ -80,14 +85,3 @@ def unsupported(node: Node) -> RuleError:
         f"layer {node.name!r}: there is no relevance rule for {what}; explain a layer below it (target_layer), "
         "or replace it in the prototxt"
     )
-
-
-def _operation(node: Node) -> str | None:
-    """What a Pooling or Eltwise layer does with its window or its inputs."""
-    if node.parameter is None or node.type not in ("Pooling", "Eltwise"):
-        return None
-    if node.type == "Pooling":
-        parameter = node.parameter.pooling_param
-        return f"{parameter.PoolMethod.Name(parameter.pool)} pooling"
-    parameter = node.parameter.eltwise_param
-    return f"{parameter.EltwiseOp.Name(parameter.operation)} of several"

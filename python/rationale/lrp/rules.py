@@ -6,7 +6,7 @@ A rule is a sum of fractions; a fraction redistributes a share of the relevance 
     z_j = Σ_terms sign · ( Σ_i x̃_i w̃_ij + b̃_j ),      sign(0) = +1,
 
 where x̃, w̃ and b̃ are the layer's input, weights and bias, changed as the term says (`INPUTS`, `CONSTANT_INPUTS`,
-`WEIGHTS`). One pass (`rationale.lrp.linear`) serves every rule; a new rule is one entry here.
+`WEIGHTS`). One pass (`rationale.lrp.linear`) serves every rule and every linear layer; a new rule is one entry here.
 """
 
 from collections.abc import Callable
@@ -44,6 +44,16 @@ WEIGHTS: dict[str, Callable[[Array, float], NDArray[np.floating]]] = {
 }
 
 
+_BOTH = frozenset({-1, 1})
+
+# Signs that a changed input or weight can have; an "x" of a layer whose input is never negative has but one.
+_SIGNS: dict[str, frozenset[int]] = {
+    **{name: frozenset({1}) for name in ("x+", "w+", "w²", "ones")},
+    **{name: frozenset({-1}) for name in ("x-", "w-")},
+    "0": frozenset(),
+}
+
+
 @dataclass(frozen=True)
 class Term:
     """One product of inputs and changed weights, plus a changed bias.
@@ -56,6 +66,24 @@ class Term:
     bias: str
     sign: int = 1
 
+    def __post_init__(self) -> None:
+        """Refuses names that are not in the tables.
+
+        Raises:
+            RuleError: one is not, or the sign is neither 1 nor −1.
+        """
+        for name, known in ((self.inputs, {*INPUTS, *CONSTANT_INPUTS}), (self.weights, WEIGHTS), (self.bias, WEIGHTS)):
+            if name not in known:
+                raise RuleError(f"a term knows no {name!r}; there are {', '.join(sorted(known))}")
+        if self.sign not in (1, -1):
+            raise RuleError(f"the sign of a term is 1 or −1, not {self.sign}")
+
+    def signs(self, input_nonnegative: bool) -> set[int]:
+        """The signs that its contributions, the bias's among them, can have."""
+        inputs = frozenset({1}) if self.inputs == "x" and input_nonnegative else _SIGNS.get(self.inputs, _BOTH)
+        products = {one * other for one in inputs for other in _SIGNS.get(self.weights, _BOTH)}
+        return {self.sign * sign for sign in products | _SIGNS.get(self.bias, _BOTH)}
+
 
 @dataclass(frozen=True)
 class Fraction:
@@ -67,6 +95,11 @@ class Fraction:
     coefficient: float
     terms: tuple[Term, ...]
     where: str | None = None
+
+    @property
+    def raising(self) -> bool:
+        """Whether the terms are exactly the contributions that raise the pre-activation."""
+        return self.terms == _POSITIVE
 
     @property
     def lowering(self) -> bool:
@@ -108,6 +141,11 @@ class Rule:
         """Whether an input of zero gets no relevance."""
         only_x = all(term.inputs in INPUTS for fraction in self.fractions for term in fraction.terms)
         return only_x and not self.spread_bias
+
+    @property
+    def is_epsilon(self) -> bool:
+        """Whether it is LRP-0 or the ε-rule: all in proportion to the contributions."""
+        return self.fractions == (Fraction(1.0, (_PLAIN,)),)
 
     def spreading_bias(self) -> "Rule":
         """The rule with what biases and stabiliser absorb handed to the inputs, so that relevance is conserved."""

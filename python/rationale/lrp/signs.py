@@ -1,5 +1,6 @@
 """Which activations cannot be negative: known from the layers alone, it saves rules half of their work."""
 
+from rationale.lrp.layers import CONSTANTS
 from rationale.network import Network, Node
 
 _NEVER_NEGATIVE = frozenset({"Sigmoid", "Softmax", "AbsVal", "BNLL", "Exp"})
@@ -25,7 +26,7 @@ def nonnegative_blobs(network: Network) -> Signs:
 
 
 def _gives_no_negative(network: Network, node: Node, inputs: frozenset[int]) -> bool:
-    if node.type == "Input":
+    if node.type == "Input" or node.type in CONSTANTS:
         return all(bool((network.data(blob) >= 0).all()) for blob in node.tops)
     if node.type == "ReLU":
         return node.parameter is not None and bool(node.parameter.relu_param.negative_slope == 0)
@@ -34,4 +35,6 @@ def _gives_no_negative(network: Network, node: Node, inputs: frozenset[int]) -> 
     if node.type == "Eltwise" and node.parameter is not None:
         positive = all(coefficient >= 0 for coefficient in node.parameter.eltwise_param.coeff)
         return positive and set(node.bottoms) == inputs
+    if node.type == "Scale" and len(node.bottoms) > 1 and not node.parameter.scale_param.bias_term:  # type: ignore[union-attr]
+        return set(node.bottoms) == inputs
     return node.type in _NEVER_NEGATIVE

@@ -1,7 +1,8 @@
-"""What relevance a pass begins with: the score of a class, the difference of two, or the activation of a unit."""
+"""What relevance a pass begins with: a class's score, or two's difference, a unit's activation, or given relevance."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,93 @@ class Start:
     seed: Array
     targets: NDArray[np.int64]
     scores: Array
+
+
+@runtime_checkable
+class StartAt(Protocol):
+    """A way to say where relevance starts, before the network has run."""
+
+    def node(self, network: Network) -> Node:
+        """The layer at whose output it starts."""
+        ...
+
+    def begin(self, network: Network, node: Node, value: str) -> Start:
+        """What starts there, after a forward pass; `value` is the composite's "score" or "one"."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ClassScore:
+    """The score f(x) of a class; less that of another, where `against` is given.
+
+    Classes are one for all samples or one for each; the highest score where None. The layer of the class scores is
+    found by itself under a Softmax, or where the network has one output.
+    """
+
+    target: Classes = None
+    against: Classes = None
+    layer: str | None = None
+
+    def node(self, network: Network) -> Node:
+        """See StartAt."""
+        return network.graph.score_node(self.layer)
+
+    def begin(self, network: Network, node: Node, value: str) -> Start:
+        """See StartAt."""
+        return class_start(network, node, self.target, self.against, value=value)
+
+
+@dataclass(frozen=True, eq=False)
+class UnitActivation:
+    """The activation of a channel of a layer at all its places, or at (channel, y, x).
+
+    The layer is that of the class scores where None.
+    """
+
+    unit: Unit
+    layer: str | None = None
+
+    def node(self, network: Network) -> Node:
+        """See StartAt."""
+        return network.graph.score_node(self.layer)
+
+    def begin(self, network: Network, node: Node, value: str) -> Start:
+        """See StartAt."""
+        return unit_start(network, node, self.unit, value=value)
+
+
+@dataclass(frozen=True, eq=False)
+class RelevanceAt:
+    """Any relevance at the output of a layer, shaped like it: (N, C, H, W), or (1, C, H, W) for all samples.
+
+    A function gets the layer's activation (a copy) and returns relevance.
+    """
+
+    layer: str
+    relevance: Array | Callable[[Array], Array]
+
+    def node(self, network: Network) -> Node:
+        """See StartAt."""
+        node = network.graph.node(self.layer)
+        if len(node.tops) != 1:
+            raise RuleError(f"relevance cannot start at {self.layer!r}, which has {len(node.tops)} outputs")
+        return node
+
+    def begin(self, network: Network, node: Node, value: str) -> Start:
+        """See StartAt.
+
+        Raises:
+            RuleError: the relevance does not have the layer's shape, or holds NaN or infinity.
+        """
+        activation = network.data(node.tops[0])
+        given = np.asarray(self.relevance(activation.copy()) if callable(self.relevance) else self.relevance)
+        if given.shape not in (activation.shape, (1, *activation.shape[1:])):
+            raise RuleError(f"relevance of the shape {given.shape} does not fit {self.layer!r}: {activation.shape}")
+        if given.dtype.kind not in "fiu" or not np.isfinite(given).all():
+            raise RuleError(f"relevance that starts at {self.layer!r} must be finite numbers")
+        seed = np.array(np.broadcast_to(given, activation.shape), np.float32, order="C")
+        scores = seed.reshape(len(seed), -1).sum(axis=1)
+        return Start(seed, np.full(len(seed), -1, np.int64), scores)
 
 
 def class_start(
