@@ -258,8 +258,9 @@ class Page {
     if (!this.layerNamed(this.state.layer)) this.state.layer = this.firstLayer();
     for (const key of ["target", "against"]) if (this.state[key] >= found.labels.length) this.state[key] = null;
     this.examples = await (await fetch(`api/models/${encodeURIComponent(name)}/examples`)).json();
-    if (changed && this.input?.live && this.state.source !== "pad") await this.resend();
-    else if (changed || !this.input) await this.begin();
+    const own = ["camera", "video", "photograph"].includes(this.state.source); // stays when the model changes
+    if (this.input && own) await this.resend();
+    else await this.begin();
     this.remember();
     this.render();
   }
