@@ -72,6 +72,9 @@ export function percent(share) {
   return `${(100 * share).toFixed(1)} %`;
 }
 
+/** A share of the score as a percentage, with its sign where it speaks against. */
+export const shareOf = (part, whole) => `${((100 * part) / (Math.abs(whole) || 1)).toFixed(1).replace("-", "−")} %`;
+
 /** Replaces what an element holds only where it differs, so that nothing flickers. */
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;

@@ -22,6 +22,7 @@ import * as tiles from "./views/tiles.js";
 const VIEWS = { stage, decision, network, tiles, close: tabs, channel, account, display, help };
 const CONCERNS_SERVER = ["target", "against", "composite", "layer", "channel", "sort", "sign", "least", "count"];
 CONCERNS_SERVER.push("method", "origin", "locked", "stage");
+const SOON = 30; // milliseconds that a frame takes to the worker
 const AHEAD = 2; // frames under way: one is computed while the next one travels
 
 class Page {
@@ -66,7 +67,17 @@ class Page {
     this.rendering = requestAnimationFrame(() => {
       this.rendering = 0;
       for (const update of this.updates) update();
+      this.note(this.answer?.frame);
     });
+  }
+
+  /** Remembers, and tells who listens, how long it took from a frame to the screen. */
+  note(frame) {
+    const sent = this.sentAt.get(frame);
+    if (sent === undefined) return;
+    this.rate.latency = performance.now() - sent;
+    for (const number of this.sentAt.keys()) if (number <= frame) this.sentAt.delete(number);
+    dispatchEvent(new CustomEvent("shown", { detail: { frame, milliseconds: this.rate.latency } }));
   }
 
   layerNamed(name) {
@@ -128,11 +139,7 @@ class Page {
     const kept = old && old.frame === answer.frame && old.target === answer.target && old.against === answer.against;
     if (kept) this.keepFrom(old, answer);
     this.answer = answer;
-    const sent = this.sentAt.get(answer.frame);
-    if (sent !== undefined) {
-      this.rate.latency = performance.now() - sent;
-      for (const number of this.sentAt.keys()) if (number <= answer.frame) this.sentAt.delete(number);
-    }
+    this.answeredAt = performance.now();
     this.rate.times = [...this.rate.times.filter((time) => time > performance.now() - 2000), performance.now()];
     if (answer.number === this.asked && this.rest) {
       this.rest = false;
@@ -228,6 +235,7 @@ class Page {
     if (this.pumping) return;
     this.pumping = true;
     while (this.live && this.connection?.ready && this.model && this.connection.inFlight < AHEAD) {
+      await this.untilDue();
       const grabbed = this.input.grab();
       if (!grabbed || grabbed.mark === this.lastMark) {
         await new Promise(requestAnimationFrame);
@@ -237,6 +245,13 @@ class Page {
       await this.sendFrame(grabbed);
     }
     this.pumping = false;
+  }
+
+  /** Waits, with a frame under way, until the worker will soon be free: a frame that waits there only grows old. */
+  async untilDue() {
+    if (!this.connection.inFlight || !this.answer) return;
+    const left = this.answeredAt + this.answer.milliseconds - SOON - performance.now();
+    if (left > 0) await new Promise((resolve) => setTimeout(resolve, left));
   }
 
   // ---- models ----

@@ -44,7 +44,7 @@ const CHOICES = {
 export function fromHash(hash) {
   const state = { ...DEFAULTS };
   for (const [key, text] of new URLSearchParams(hash.replace(/^#/, ""))) {
-    if (!(key in DEFAULTS)) continue;
+    if (!(key in DEFAULTS) || text === "") continue;
     if (NUMBERS.has(key)) {
       const value = Number(text);
       if (Number.isFinite(value) && value >= 0) state[key] = value;

@@ -38,7 +38,8 @@ export class Pad {
 
   move(event) {
     if (!this.last) return;
-    for (const each of event.getCoalescedEvents?.() ?? [event]) {
+    const between = event.getCoalescedEvents?.() ?? []; // none where a program made the event
+    for (const each of between.length ? between : [event]) {
       const next = this.place(each);
       this.line(this.last, next);
       this.last = next;

@@ -3,6 +3,8 @@ import { el, number, say } from "../dom.js";
 
 const COLUMNS = [["received", "received"], ["passed_on", "passed on"], ["bias", "biases"], ["stabiliser", "stabiliser"]];
 
+const SMALL = 1e-3; // share of the score below which a number is "≈ 0", and told exactly by its tooltip
+
 export function mount(root, page) {
   const hint = el("p.hint", {}, "In units of the score f(x), from the score down to the pixels: received = passed on + biases + stabiliser, up to rounding.");
   const body = el("tbody");
@@ -23,7 +25,12 @@ export function mount(root, page) {
       const choose = name.querySelector("button");
       say(choose, account.layer);
       choose.title = `Look at ${account.layer}: ${account.type}, rule ${account.rule}, residual ${number(account.residual, 1)}`;
-      for (const [place, cell] of cells.entries()) say(cell, number(account[COLUMNS[place][0]]));
+      for (const [place, cell] of cells.entries()) {
+        const value = account[COLUMNS[place][0]];
+        const exact = `${COLUMNS[place][1]}: ${number(value)} of f(x) = ${number(answer.score)}`;
+        say(cell, value && Math.abs(value) < SMALL * scale ? "≈ 0" : number(value));
+        if (cell.title !== exact) cell.title = exact;
+      }
       cells[1].style.setProperty("--share", `${Math.min(100, (100 * Math.abs(account.passed_on)) / scale)}%`);
     }
   };

@@ -1,6 +1,6 @@
 // The chosen channel enlarged, the pixels that spoke through it, and a backward view.
 import { drawColours, drawMap, table } from "../colours.js";
-import { button, el, number, say, segments, signed } from "../dom.js";
+import { button, el, number, say, segments, shareOf, signed } from "../dom.js";
 import { toggleLock } from "../keyboard.js";
 import { METHOD_WORDS } from "./stage.js";
 
@@ -42,7 +42,7 @@ export function mount(root, page) {
     const fits = layer && layer.name === state.layer && layer.channel === state.channel;
     if (state.channel !== null && fits) {
       const sum = arrays.sums?.values[state.channel];
-      say(numbers, `${sum === undefined ? "" : `Relevance ${signed(sum)}, ${((100 * sum) / (Math.abs(answer.score) || 1)).toFixed(1)} % of ${answer.against === null ? "f(x)" : "the difference"}. `}Highest activation ${number(arrays.peaks.values[state.channel])}.`);
+      say(numbers, `${sum === undefined ? "" : `Relevance ${signed(sum)}, ${shareOf(sum, answer.score)} of ${answer.against === null ? "f(x)" : "the difference"}. `}Highest activation ${number(arrays.peaks.values[state.channel])}.`);
       const { map, gamma, boost, sign } = state;
       fires.draw(arrays["channel-activation"], table({ gamma, boost, activation: true }));
       speaks.draw(arrays["channel-relevance"], table({ map, gamma, boost, sign }));
@@ -52,6 +52,7 @@ export function mount(root, page) {
       through.root.hidden = !arrays["channel-relevance"] || page.layerNamed(state.layer)?.type === "Input";
     }
     back.root.classList.toggle("waiting", !arrays.backward);
+    if (!arrays.backward && page.live) back.say("Backward view: choose a channel, or freeze the picture");
     if (arrays.backward) {
       back.draw(arrays.backward, table({ map: state.map, gamma: state.gamma, boost: state.boost }), answer.backward.colours && state);
       const from = answer.backward.of_class ? page.model.labels[answer.target] : `channel ${answer.backward.channel} of ${answer.backward.layer}`;

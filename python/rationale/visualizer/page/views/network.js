@@ -3,6 +3,7 @@ import { el } from "../dom.js";
 
 const COLUMN = 72;
 const ROW = 30;
+const HEADING = 15;
 const BOX = { width: 58, height: 24 };
 const SHORT = { Convolution: "conv", InnerProduct: "dense", Pooling: "pool", Concat: "join", Eltwise: "sum", Softmax: "softmax", Input: "input" };
 
@@ -41,13 +42,19 @@ function draw(page, scroller) {
   const tallest = Math.max(...layers.map((layer) => layer.row)) + 1;
   const inColumn = new Map();
   for (const { column } of layers) inColumn.set(column, (inColumn.get(column) ?? 0) + 1);
+  const blocks = new Map(); // first column of what shares the first part of its name
+  for (const { name, column } of layers) {
+    const block = name.includes("/") ? name.split("/")[0] : null;
+    if (block) blocks.set(block, Math.min(column, blocks.get(block) ?? column));
+  }
+  const above = blocks.size ? HEADING : 0;
   const at = new Map();
   for (const layer of layers) {
     const free = (tallest - inColumn.get(layer.column)) / 2;
-    at.set(layer.name, [layer.column * COLUMN + 4, (layer.row + free) * ROW + 3]);
+    at.set(layer.name, [layer.column * COLUMN + 4, (layer.row + free) * ROW + 3 + above]);
   }
   const width = (Math.max(...layers.map((layer) => layer.column)) + 1) * COLUMN;
-  const height = tallest * ROW + 6;
+  const height = tallest * ROW + 6 + above;
   const lines = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   lines.setAttribute("width", width);
   lines.setAttribute("height", height);
@@ -69,6 +76,11 @@ function draw(page, scroller) {
     box.style.left = `${x}px`;
     box.style.top = `${y}px`;
     plane.append(box);
+  }
+  for (const [block, column] of blocks) {
+    const heading = el("span.block", {}, block);
+    heading.style.left = `${column * COLUMN + 4}px`;
+    plane.append(heading);
   }
   scroller.replaceChildren(plane);
 }

@@ -42,7 +42,9 @@ export function mount(root, page) {
       strip.hidden = !listed.length;
     }
     for (const [each, item] of [...strip.children].entries()) {
-      item.setAttribute("aria-pressed", String(state.source === "example" && state.example === each));
+      const chosen = state.source === "example" && state.example === each;
+      if (chosen && item.getAttribute("aria-pressed") !== "true") strip.scrollLeft = item.offsetLeft - strip.offsetLeft - strip.clientWidth / 2 + 20;
+      item.setAttribute("aria-pressed", String(chosen));
     }
     root.classList.toggle("waiting", !answer);
     if (!page.model) return;
@@ -74,14 +76,14 @@ function chosen(page) {
   const label = model.labels[answer.target];
   const spoke = answer.against === null ? label : `${label} rather than ${model.labels[answer.against]}`;
   const arrays = answer.arrays;
-  const unit = "of f(x) a pixel";
+  const unit = "of f(x)/pixel";
   if (state.stage === "through" && arrays.through) {
     return { entry: arrays.through, pale: 1, sign: state.sign, unit, words: `What spoke for (red) and against (blue) ${spoke} through channel ${answer.through.channel}` };
   }
   if (state.stage === "channel" && arrays["channel-activation"]) {
     const relevance = state.show !== "activation" && arrays["channel-relevance"];
     const what = relevance ? `Relevance for ${spoke}` : "Activation";
-    return { entry: relevance || arrays["channel-activation"], pale: 1, sign: relevance ? state.sign : "both", activation: !relevance, whole: true, unit: relevance ? "of f(x) a place" : "", words: `${what} in channel ${answer.layer.channel} of ${answer.layer.name}` };
+    return { entry: relevance || arrays["channel-activation"], pale: 1, sign: relevance ? state.sign : "both", activation: !relevance, whole: true, unit: relevance ? "of f(x)/place" : "", words: `${what} in channel ${answer.layer.channel} of ${answer.layer.name}` };
   }
   if (state.stage === "backward" && arrays.backward) {
     const from = answer.backward.of_class ? label : `channel ${answer.backward.channel} of ${answer.backward.layer}`;

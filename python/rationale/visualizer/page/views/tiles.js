@@ -1,6 +1,6 @@
 // The chosen layer, one tile a channel: activation, relevance or both; sorted and filtered by either.
 import { drawMap, table } from "../colours.js";
-import { button, el, number, say, segments, signed, slider } from "../dom.js";
+import { button, el, number, say, segments, shareOf, signed, slider } from "../dom.js";
 
 const SHOW = [["activation", "Activation", "How strongly each channel fires, and where"], ["relevance", "Relevance", "What each channel passes on of the score: red for, blue against"], ["both", "Both", "Activation left, relevance right"]];
 const SORT = [["relevance", "by relevance", "The most relevant channel first, for or against"], ["activation", "by activation", "The channel that fires most first"], ["number", "by number", "In the network's own order"]];
@@ -89,7 +89,6 @@ function fill(page, grid, layer) {
   grid.classList.toggle("both", Boolean(both));
   while (grid.children.length < layer.shown.length) grid.append(tile(page));
   const strongest = sums ? Math.max(...sums.values.map(Math.abs)) : 0;
-  const scale = Math.abs(answer.score) || 1;
   for (const [each, item] of [...grid.children].entries()) {
     item.hidden = each >= layer.shown.length;
     if (item.hidden) continue;
@@ -106,7 +105,7 @@ function fill(page, grid, layer) {
     const sum = sums?.values[channel];
     const value = state.show === "activation" || !sums ? number(peaks.values[channel], 2) : signed(sum, 2);
     const words = sums
-      ? `Channel ${channel}: relevance ${signed(sum)}, ${(100 * sum / scale).toFixed(1)} % of ${answer.against === null ? "f(x)" : "the difference"}; highest activation ${number(peaks.values[channel])}`
+      ? `Channel ${channel}: relevance ${signed(sum)}, ${shareOf(sum, answer.score)} of ${answer.against === null ? "f(x)" : "the difference"}; highest activation ${number(peaks.values[channel])}`
       : `Channel ${channel}: highest activation ${number(peaks.values[channel])}`;
     if (item.title !== words) {
       item.title = words;
