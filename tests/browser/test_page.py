@@ -48,6 +48,13 @@ def changes(page: Any, selector: str) -> None:
     until(lambda: canvas(page, selector) != before)
 
 
+def rests(page: Any, selector: str) -> bool:
+    """Whether a canvas shows the same for a second."""
+    before = canvas(page, selector)
+    page.wait_for_timeout(1000)
+    return canvas(page, selector) == before
+
+
 def png(pixels: np.ndarray) -> bytes:
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, "PNG")
@@ -210,10 +217,7 @@ def test_the_camera_moves_freezes_and_mirrors(opened: Open) -> None:
     changes(page, ".seen")
     changes(page, ".over")
     page.get_by_role("button", name="Freeze", exact=True).click()
-    page.wait_for_timeout(700)
-    held = canvas(page, ".seen")
-    page.wait_for_timeout(700)
-    assert canvas(page, ".seen") == held
+    until(lambda: rests(page, ".seen"))  # what is under way still arrives
     page.locator(".tile").first.click()
     holds(page, "document.querySelector('#channel .numbers').textContent.includes('%')")
     page.get_by_role("button", name="Freeze", exact=True).click()
