@@ -3,7 +3,7 @@
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -70,14 +70,12 @@ def test_sorted_filtered_and_empty_channels_folded_away(mnist_model: Model, digi
 def test_the_sentence_comes_with_a_model_that_has_one(
     mnist_model: Model, digits: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = Model.explain_views
-
-    def with_sentence(*arguments: Any, **options: Any) -> Any:
-        return [replace(each, sentence="This is a 7.") for each in whole(*arguments, **options)]
-
+    """Of pictures that stand still, for one class: a contrast of two has none."""
     assert ask(Looker(mnist_model, 10**7), digits[0], sentence=True)[0]["sentence"] is None
-    monkeypatch.setattr(Model, "explain_views", with_sentence)
+    said = SimpleNamespace(text="This is a 7.")
+    monkeypatch.setattr(Model, "sentences", lambda model, relevance, count: [[said]])
     assert ask(Looker(mnist_model, 10**7), digits[0], sentence=True)[0]["sentence"] == "This is a 7."
+    assert "sentence" not in ask(Looker(mnist_model, 10**7), digits[0], sentence=True, against=3)[0]
 
 
 def test_layers_are_told_from_the_graph_with_branches_side_by_side() -> None:

@@ -51,7 +51,6 @@ class Looker:
         self._most_pixels = most_pixels
         self._seen: _Seen | None = None
         self._told: _Told | None = None
-        self._has_sentences = True  # until an explanation came without one
 
     def describe(self) -> dict[str, object]:
         """What a page must know of the model before it shows anything."""
@@ -100,8 +99,8 @@ class Looker:
             header["ledger"] = _ledger(relevance)
         if question.backward is not None:
             header["backward"] = self._backward(parcel, seen, relevance, question, question.backward)
-        if question.sentence:
-            header["sentence"] = self._sentence(seen, question)
+        if question.sentence and question.against is None and not question.live:
+            header["sentence"] = self._sentence(relevance)
         header["milliseconds"] = round(1000 * (perf_counter() - began), 1)
         return parcel.pack(header)
 
@@ -278,15 +277,10 @@ class Looker:
             return np.asarray(slope[0, 0])
         return np.asarray(slope[0, ::-1] if self.model.description.input.colour == "bgr" else slope[0])
 
-    def _sentence(self, seen: _Seen, question: Question) -> str | None:
-        """The model's sentence about the picture; None for a model without an explainer."""
-        if not self._has_sentences:
-            return None
-        (explained,) = self.model.explain_views(
-            [seen.view], ["picture"], target=question.target, composite=question.composite
-        )
-        self._has_sentences = explained.sentence is not None
-        return explained.sentence
+    def _sentence(self, relevance: Relevance) -> str | None:
+        """The model's best sentence about the picture; None for a model without an explainer."""
+        (said,) = self.model.sentences(relevance, 1)
+        return said[0].text if said else None
 
 
 # ---- arrays ----------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ class Question(_Strict):
         layer, channel: what is looked at closely.
         through: relevance of the pixels that passed through that channel too.
         live: the picture changes all the time, so that only what is asked for is worth keeping.
-        sentence: the model's sentence too, where it has one.
+        sentence: the model's sentence too, where it has one; not of moving pictures or contrasts.
     """
 
     type: Literal["ask"] = "ask"
