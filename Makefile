@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup caffe peers demo test lint bench reproduce reproduce-sentences reproduce-quick fresh clean
+.PHONY: help setup caffe peers chromium serve demo test lint bench reproduce reproduce-sentences reproduce-quick fresh clean
 help:
 	@echo "make setup      build and install everything (once)"
 	@echo "make demo       explain ten handwritten digits, write out/demo/report.html"
@@ -12,7 +12,8 @@ help:
 	@echo "make lint       ruff and mypy only"
 	@echo "make caffe      build Caffe's wheel only, and print where it is"
 	@echo "make peers      install torch, zennit and captum, which some tests and the benchmarks compare with"
-	@echo "make bench      time LRP against zennit and captum, write docs/benchmarks.md"
+	@echo "make bench      time LRP against zennit and captum, and the live page; write their figures to docs"
+	@echo "make serve      open the live page: camera, drawing, video or photograph"
 	@echo "make reproduce  train, measure, write docs/results.md"
 	@echo "make reproduce-sentences  only the experiment with sentences"
 	@echo "make reproduce-quick  the same from the shipped weights, in minutes"
@@ -41,6 +42,13 @@ $(BIN)/peers: constraints-peers.txt | $(BIN)/ready
 	$(INSTALL) --requirement constraints-peers.txt --no-deps
 	@touch $@
 
+# The browser that the tests of the live page drive.
+chromium:
+	$(PYTHON) tests/browser/install.py
+
+serve: setup
+	$(BIN)/rationale serve --open
+
 demo: setup
 	$(BIN)/rationale data export mnist --split test --each 1 --out out/demo/digits
 	$(BIN)/rationale explain out/demo/digits/*.png --model mnist --out out/demo --title "Ten handwritten digits"
@@ -50,13 +58,15 @@ lint: setup
 	$(BIN)/ruff format --check python tests benchmarks docker
 	$(BIN)/mypy
 
-# CI compares with the peers too; elsewhere those tests are skipped, and say so, unless `make peers` came first.
-test: lint $(if $(CI),peers)
+# CI compares with the peers and drives the page in Chromium; elsewhere those tests are skipped, and say so, unless
+# `make peers` and `make chromium` came first.
+test: lint $(if $(CI),peers chromium)
 	$(BIN)/python -m pytest
 	$(BIN)/python tests/pycaffe_suite.py
 
-bench: peers
+bench: peers chromium
 	$(BIN)/python -m benchmarks.lrp
+	$(BIN)/python -m benchmarks.page
 
 # pycocoevalcap without what it asks for: only its BLEU, METEOR and CIDEr are used.
 $(BIN)/metrics: constraints.txt | $(BIN)/ready

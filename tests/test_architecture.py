@@ -29,6 +29,7 @@ ROOMS = [
     "batch",
     "doctor",
     "reproduce",
+    "visualizer",
     "cli",
 ]
 

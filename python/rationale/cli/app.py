@@ -10,7 +10,10 @@ import typer
 from rationale import __version__
 from rationale.errors import RationaleError
 
-_ORDER = ("explain", "compare", "batch", "evaluate", "captions", "train", "reproduce", "data", "models", "doctor")
+_ORDER = (
+    *("explain", "serve", "compare", "batch", "evaluate", "captions", "train"),
+    *("reproduce", "data", "models", "doctor"),
+)
 
 
 class _InOrder(typer.core.TyperGroup):

@@ -166,6 +166,18 @@ def occlusion(
     return fall / covers
 
 
+def deconvolution(network: Network, batch: Array, target: Classes = None, *, target_layer: str | None = None) -> Array:
+    """Saliency of what a "deconvnet" projects back: the largest magnitude of any colour (Zeiler and Fergus 2014)."""
+    return _saliency(_rectified_score_gradient(network, batch, target, target_layer, guided=False))
+
+
+def guided_backpropagation(
+    network: Network, batch: Array, target: Classes = None, *, target_layer: str | None = None
+) -> Array:
+    """Saliency of the guided gradient: the largest magnitude of any colour (Springenberg et al. 2015)."""
+    return _saliency(_rectified_score_gradient(network, batch, target, target_layer, guided=True))
+
+
 Heatmaps = Callable[..., Array]  # (network, batch, target, *, target_layer) → (N, H, W)
 
 BASELINES: Mapping[str, Heatmaps] = {
@@ -212,8 +224,7 @@ def score_gradient(
     """∂f/∂x of the target's score, float32 (N, C, H, W); with `at`, by that layer's output (above a ReLU in place)."""
     start = network.graph.score_node(target_layer)
     classes = classes_of(network, batch, target, target_layer=target_layer)
-    seed = np.zeros_like(network.data(start.tops[0]))
-    seed.reshape(len(batch), -1)[np.arange(len(batch)), classes] = 1
+    seed = _ones_at(network, start, classes)
     if at is None:
         (found,) = network.backward(start.name, gradient=seed).values()
         return found
@@ -224,6 +235,52 @@ def score_gradient(
                 return network.diff(blob).copy()
             network.run_backward(node)
     raise NetworkError(f"the score does not depend on layer {at!r}")
+
+
+def rectified_gradient(network: Network, layer: str, seed: Array, *, guided: bool) -> Array:
+    """A gradient that is rectified at every ReLU on its way from a layer's output to the input, (N, C, H, W).
+
+    Where a gradient R comes to a ReLU that put out f, the deconvnet hands on (R > 0) · R (Zeiler and Fergus 2014,
+    section 2.1), the guided gradient (f > 0) · (R > 0) · R (Springenberg et al. 2015, figure 1); all other layers do as
+    in the gradient, max pooling by its switches.
+
+    Args:
+        network: after a forward pass.
+        layer: where to start; a layer with an in-place ReLU above starts below that ReLU.
+        seed: what to start with, shaped like the layer's output.
+        guided: the guided gradient rather than the deconvnet.
+
+    Raises:
+        NetworkError: no such layer, a wrong shape, or several inputs.
+    """
+    (name,) = network.inputs
+    with network.backward_from(network.graph.node(layer), seed) as path:
+        for node in reversed(path):
+            if node.type != "ReLU":
+                network.run_backward(node)
+                continue
+            above = network.diff(node.tops[0])
+            np.maximum(above, 0, out=above)
+            if guided:
+                network.run_backward(node)
+            elif not node.in_place:
+                network.diff(node.bottoms[0])[...] = above
+    return network.diff(network.graph.blob(name)).copy()
+
+
+def _rectified_score_gradient(
+    network: Network, batch: Array, target: Classes, target_layer: str | None, *, guided: bool
+) -> Array:
+    start = network.graph.score_node(target_layer)
+    classes = classes_of(network, batch, target, target_layer=target_layer)
+    return rectified_gradient(network, start.name, _ones_at(network, start, classes), guided=guided)
+
+
+def _ones_at(network: Network, start: Node, classes: NDArray[np.int64]) -> Array:
+    """1 at each sample's class, shaped like the scores."""
+    seed = np.zeros_like(network.data(start.tops[0]))
+    seed.reshape(len(seed), -1)[np.arange(len(seed)), classes] = 1
+    return seed
 
 
 def has_maps(network: Network, target_layer: str | None = None) -> bool:

@@ -1,0 +1,1 @@
+"""The live page: a server that shows in a browser what a network sees, decides, and why. `rationale[web]`."""

@@ -1,0 +1,45 @@
+"""What a server tells its worker processes to do."""
+
+from dataclasses import dataclass
+
+from rationale.visualizer.frame import Frame
+from rationale.visualizer.question import Question
+
+GOOD, REFUSED = b"+", b"-"  # what a reply begins with
+
+
+@dataclass(frozen=True)
+class Duty:
+    """The first thing a worker hears: its model and how it may work."""
+
+    model: str
+    gpu: int | None
+    threads: int
+    most_pixels: int
+
+
+@dataclass(frozen=True)
+class Describe:
+    """Asks for what a page must know of the model, as JSON."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Asks a page's question about a frame; the reply is a parcel."""
+
+    frame: Frame
+    question: Question
+
+
+@dataclass(frozen=True)
+class Explain:
+    """Asks for what explanation.json holds, as JSON, with the maps that are named."""
+
+    frame: Frame
+    name: str
+    target: str | None
+    composite: str | None
+    maps: tuple[str, ...]
+
+
+Job = Describe | Look | Explain

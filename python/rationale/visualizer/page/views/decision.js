@@ -1,0 +1,89 @@
+// The decision: the classes with their probabilities, which of them is explained, and the sentence.
+import { button, el, number, percent, say, signed } from "../dom.js";
+
+export function mount(root, page) {
+  const heading = el("h2", {}, el("span.label"), el("span.probability"));
+  const sentence = el("p.sentence", { hidden: true });
+  const note = el("p.hint.note");
+  const list = el("ol.classes");
+  const any = el("input", { type: "text", list: "labels", placeholder: "Another class …", "aria-label": "Explain another class", title: "Type the name of any class, to explain it" });
+  const labels = el("datalist", { id: "labels" });
+  const equation = el("p.equation");
+  root.append(heading, sentence, list, any, labels, note, equation);
+  any.addEventListener("change", () => {
+    const index = page.model.labels.indexOf(any.value);
+    if (index >= 0) page.set({ target: index, against: null });
+    any.value = "";
+  });
+  let filled = null;
+
+  return () => {
+    const { answer, model, state } = page;
+    root.hidden = !answer;
+    if (!answer) return;
+    if (filled !== model) {
+      filled = model;
+      const many = model.labels.length > answer.classes.length;
+      any.hidden = !many;
+      labels.replaceChildren(...(many ? model.labels.map((label) => el("option", { value: label })) : []));
+    }
+    const best = answer.classes.find((each) => each.index === answer.best);
+    say(heading.firstChild, model.labels[answer.best]);
+    say(heading.lastChild, ` ${percent(best.probability)}`);
+    sentence.hidden = !answer.sentence;
+    say(sentence, answer.sentence ?? "");
+    fill(page, list);
+    const target = model.labels[answer.target];
+    say(note, state.against !== null && answer.against !== null
+      ? `Why ${target} rather than ${model.labels[answer.against]}: the heatmap shows what favours the one over the other.`
+      : state.target !== null ? `The heatmap explains ${target}. Click it again to explain the predicted class.` : "");
+    note.hidden = !note.textContent;
+    const kept = answer.score - answer.arrived;
+    const name = answer.against === null ? "f(x)" : "f(x) − f′(x)";
+    equation.replaceChildren(
+      `${name} = ${number(answer.score)} = `,
+      el(answer.arrived >= 0 ? "span.for" : "span.against", {}, `${number(answer.arrived)} on the pixels`),
+      kept >= 0 ? " + " : " − ",
+      el("span.absorbed", {}, `${number(Math.abs(kept))} kept on the way`),
+    );
+    equation.title = "The score before the softmax, where it came to lie: on the pixels, or in biases and stabilisers on the way";
+  };
+}
+
+function fill(page, list) {
+  const { answer, model } = page;
+  while (list.children.length < answer.classes.length) list.append(row(page));
+  for (const [each, item] of [...list.children].entries()) {
+    item.hidden = each >= answer.classes.length;
+    if (item.hidden) continue;
+    const { index, probability, score } = answer.classes[each];
+    const label = model.labels[index];
+    item.dataset.index = index;
+    const [explain, rather] = item.querySelectorAll("button");
+    item.classList.toggle("explained", index === answer.target);
+    item.classList.toggle("opposed", index === answer.against);
+    explain.setAttribute("aria-pressed", String(index === answer.target));
+    explain.title = `Explain ${label}: score ${signed(score)} before the softmax`;
+    say(explain.querySelector(".what"), label);
+    explain.querySelector(".track span").style.width = `${100 * probability}%`;
+    say(explain.querySelector(".number"), percent(probability));
+    rather.hidden = index === answer.target;
+    rather.setAttribute("aria-pressed", String(index === answer.against));
+    rather.title = `Why ${model.labels[answer.target]} rather than ${label}?`;
+    rather.setAttribute("aria-label", rather.title);
+  }
+}
+
+function row(page) {
+  const indexOf = (event) => Number(event.currentTarget.closest("li").dataset.index);
+  const explain = button(el("span.what"), "", (event) => {
+    const index = indexOf(event);
+    page.set({ target: page.state.target === index ? null : index, against: null });
+  });
+  explain.append(el("span.track", {}, el("span")), el("span.number"));
+  const rather = button("vs", "", (event) => {
+    const index = indexOf(event);
+    page.set({ target: page.answer.target, against: page.state.against === index ? null : index });
+  }, { className: "rather" });
+  return el("li", {}, explain, rather);
+}

@@ -1,0 +1,141 @@
+// The chosen layer, one tile a channel: activation, relevance or both; sorted and filtered by either.
+import { drawMap, table } from "../colours.js";
+import { button, el, number, say, segments, shareOf, signed, slider } from "../dom.js";
+
+const SHOW = [["activation", "Activation", "How strongly each channel fires, and where"], ["relevance", "Relevance", "What each channel passes on of the score: red for, blue against"], ["both", "Both", "Activation left, relevance right"]];
+const SORT = [["relevance", "by relevance", "The most relevant channel first, for or against"], ["activation", "by activation", "The channel that fires most first"], ["number", "by number", "In the network's own order"]];
+const SIGN = [["both", "all", "Channels that speak for and against"], ["for", "for", "Only channels, and pixels, that speak for"], ["against", "against", "Only channels, and pixels, that speak against"]];
+const RESORT = 3000; // milliseconds between new orders while pictures move, so that tiles do not hop about
+const MEMORY = 0.85; // of the running mean that orders moving pictures
+
+export function mount(root, page) {
+  const show = segments("Tiles show", SHOW, (value) => page.set({ show: value }));
+  const sort = picker("Order", "Order of the channels", SORT, (value) => page.set({ sort: value }));
+  const sign = picker("Sign", "Which sign counts", SIGN, (value) => page.set({ sign: value }));
+  const least = slider("At least", "Fold away channels below this share of the strongest", [0, 0.5, 0.01], (value) => page.set({ least: value }), (value) => `${Math.round(100 * value)} %`);
+  const grid = el("div.grid", { role: "group", "aria-label": "Channels" });
+  const rest = el("p.hint");
+  const more = button("More", "Show more channels", () => page.set({ count: Math.min(1024, page.state.count * 2) }));
+  root.append(el("div.tools", {}, show, sort, sign, least), grid, el("div.foot", {}, rest, more));
+  const running = { layer: null, values: null, at: 0 };
+
+  return () => {
+    const { state, answer } = page;
+    show.choose(state.show);
+    sort.choose(state.sort);
+    sign.choose(state.sign);
+    least.show(state.least);
+    root.classList.toggle("no-labels", !state.labels);
+    const layer = answer?.layer;
+    if (!layer || layer.name !== state.layer) return;
+    keepOrder(page, layer, running);
+    fill(page, grid, layer);
+    const hidden = layer.channels - layer.silent - layer.shown.length;
+    say(rest, [
+      `${layer.shown.length} of ${layer.channels} channels`,
+      layer.silent ? `${layer.silent} empty` : "",
+      hidden > 0 ? `${hidden} not shown` : "",
+    ].filter(Boolean).join(" · "));
+    more.hidden = !(hidden > 0 && layer.shown.length >= state.count);
+  };
+}
+
+function picker(label, title, choices, onchoose) {
+  const select = el("select", { title, "aria-label": title }, ...choices.map(([value, text, tip]) => el("option", { value, title: tip }, text)));
+  select.addEventListener("change", () => onchoose(select.value));
+  const row = el("label.pick", { title }, el("span", {}, label), select);
+  row.choose = (value) => (select.value = value);
+  return row;
+}
+
+/** While pictures move, the order follows a running mean, and changes every few seconds only. */
+function keepOrder(page, layer, running) {
+  if (!page.live) {
+    page.order = null;
+    running.layer = null;
+    return;
+  }
+  const sums = page.answer.arrays.sums?.values;
+  const now = page.state.sort === "activation" || !sums ? page.answer.arrays.peaks.values : sums;
+  if (running.layer !== layer.name || running.values.length !== now.length) {
+    Object.assign(running, { layer: layer.name, values: Float32Array.from(now), at: performance.now() });
+    page.order ??= layer.shown;
+    return;
+  }
+  for (let each = 0; each < now.length; each += 1) running.values[each] = MEMORY * running.values[each] + (1 - MEMORY) * now[each];
+  if (page.order && performance.now() - running.at < RESORT) return;
+  running.at = performance.now();
+  page.order = ordered(page.state, running.values);
+  page.connection.ask(page.question(false));
+}
+
+function ordered({ sort, sign, least, count }, values) {
+  const most = Math.max(...values.map(Math.abs));
+  const fits = [...values.keys()].filter((each) => {
+    const value = values[each];
+    if (value === 0 || Math.abs(value) < least * most) return false;
+    return sort === "activation" || sign === "both" || (sign === "for" ? value > 0 : value < 0);
+  });
+  if (sort !== "number") fits.sort((one, other) => (sort === "activation" ? values[other] - values[one] : Math.abs(values[other]) - Math.abs(values[one])));
+  return fits.slice(0, count);
+}
+
+function fill(page, grid, layer) {
+  const { state, answer } = page;
+  const { peaks, sums, activations, relevances } = answer.arrays;
+  const both = state.show === "both" && relevances;
+  const wide = layer.width / layer.height;
+  grid.style.setProperty("--shape", Math.max(0.5, Math.min(2.5, wide)));
+  grid.classList.toggle("both", Boolean(both));
+  while (grid.children.length < layer.shown.length) grid.append(tile(page));
+  const strongest = sums ? Math.max(...sums.values.map(Math.abs)) : 0;
+  for (const [each, item] of [...grid.children].entries()) {
+    item.hidden = each >= layer.shown.length;
+    if (item.hidden) continue;
+    const channel = layer.shown[each];
+    item.dataset.channel = channel;
+    const chosen = channel === state.channel;
+    item.setAttribute("aria-pressed", String(chosen));
+    item.tabIndex = chosen || (state.channel === null && each === 0) ? 0 : -1;
+    const [fires, speaks] = item.querySelectorAll("canvas");
+    fires.hidden = state.show === "relevance" && Boolean(relevances);
+    speaks.hidden = !relevances || state.show === "activation";
+    if (!fires.hidden) part(fires, activations, each, table({ gamma: state.gamma, boost: state.boost, activation: true }));
+    if (!speaks.hidden) part(speaks, relevances, each, table({ map: state.map, gamma: state.gamma, boost: state.boost, sign: state.sign }));
+    const sum = sums?.values[channel];
+    const value = state.show === "activation" || !sums ? number(peaks.values[channel], 2) : signed(sum, 2);
+    const words = sums
+      ? `Channel ${channel}: relevance ${signed(sum)}, ${shareOf(sum, answer.score)} of ${answer.against === null ? "f(x)" : "the difference"}; highest activation ${number(peaks.values[channel])}`
+      : `Channel ${channel}: highest activation ${number(peaks.values[channel])}`;
+    if (item.title !== words) {
+      item.title = words;
+      item.setAttribute("aria-label", words);
+    }
+    say(item.querySelector(".unit"), `#${channel}`);
+    say(item.querySelector(".value"), value);
+    const bar = item.querySelector(".bar span");
+    bar.parentElement.hidden = !sums;
+    if (sums) {
+      bar.className = sum >= 0 ? "for" : "against";
+      bar.style.width = `${strongest ? (100 * Math.abs(sum)) / strongest : 0}%`;
+    }
+  }
+}
+
+function part(canvas, entry, each, colours) {
+  const [, height, width] = entry.shape;
+  drawMap(canvas, entry.values.subarray(each * height * width, (each + 1) * height * width), width, height, colours);
+}
+
+function tile(page) {
+  return el("button.tile", {
+    type: "button",
+    onclick: (event) => {
+      const channel = Number(event.currentTarget.dataset.channel);
+      page.set({ channel: page.state.channel === channel ? null : channel, tab: "channel" });
+    },
+  },
+  el("span.maps", { "aria-hidden": "true" }, el("canvas"), el("canvas")),
+  el("span.text", { "aria-hidden": "true" }, el("span.unit"), el("span.value")),
+  el("span.bar", { "aria-hidden": "true" }, el("span")));
+}

@@ -1,0 +1,512 @@
+"""The page in a real browser: every feature, the keyboard, crashes, links, and what must not happen."""
+
+import base64
+import io
+import os
+import signal
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import needs
+from tests.visualizer.server import Served, served, until
+
+Open = Callable[..., Any]
+SIZES = [(1440, 900), (1024, 768), (390, 844)]
+ALBUM = [("flight", 1440), ("mnist", 1024), ("mnist", 390)]  # what docs/visualizer.md shows
+
+
+def text(page: Any, selector: str) -> str:
+    return page.locator(selector).first.inner_text()
+
+
+def holds(page: Any, script: str, seconds: float = 20) -> None:
+    """Waits until an expression is true; Playwright's own way to wait wants eval, which the page's policy forbids."""
+    until(lambda: page.evaluate(script), seconds)
+
+
+def painted(page: Any, selector: str) -> float:
+    """How much the colours of a canvas differ; 0 for an empty one."""
+    script = """canvas => { const d = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+      let low = 255, high = 0; for (let i = 0; i < d.length; i += 4) for (let c = 0; c < 3; c++) {
+      low = Math.min(low, d[i + c]); high = Math.max(high, d[i + c]); } return high - low; }"""
+    return page.locator(selector).first.evaluate(script)
+
+
+def canvas(page: Any, selector: str) -> str:
+    return page.locator(selector).first.evaluate("canvas => canvas.toDataURL()")
+
+
+def changes(page: Any, selector: str) -> None:
+    """Waits until a canvas shows something else."""
+    before = canvas(page, selector)
+    until(lambda: canvas(page, selector) != before)
+
+
+def rests(page: Any, selector: str) -> bool:
+    """Whether a canvas shows the same for a second."""
+    before = canvas(page, selector)
+    page.wait_for_timeout(1000)
+    return canvas(page, selector) == before
+
+
+def png(pixels: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    return content.getvalue()
+
+
+def photograph(height: int, width: int) -> bytes:
+    random = np.random.default_rng(3)
+    coarse = random.integers(0, 255, (6, 8, 3), np.uint8)
+    return png(np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)))
+
+
+# ---- what is seen ----------------------------------------------------------------------------------------------------
+
+
+def test_the_first_look_has_everything(opened: Open) -> None:
+    page = opened("example=7")
+    assert text(page, "#decision .label") == "7"
+    assert "%" in text(page, "#decision .probability")
+    assert painted(page, ".over") > 100
+    assert page.locator(".strip button").count() == 12
+    assert page.locator("#network button").count() == 8
+    assert page.locator(".tile").count() > 10
+    assert "f(x) =" in text(page, ".equation")
+    assert text(page, ".ends span >> nth=0").startswith("−")
+
+
+def test_a_click_on_a_class_explains_it_and_vs_contrasts(opened: Open) -> None:
+    page = opened("example=7")
+    before = canvas(page, ".over")
+    page.get_by_title("Explain 3:", exact=False).click()
+    holds(page, "document.querySelector('.caption').textContent.includes('speaks for 3')")
+    assert canvas(page, ".over") != before
+    page.get_by_title("Why 3 rather than 7?").click()
+    holds(page, "document.querySelector('.caption').textContent.includes('3 rather than 7')")
+    assert "target=3" in page.url
+    assert "against=7" in page.url
+    assert text(page, ".equation").startswith("f(x) − f′(x)")
+
+
+def test_opacity_sign_and_colours_change_what_is_drawn(opened: Open) -> None:
+    page = opened("example=7")
+    before = canvas(page, ".seen")
+    page.get_by_label("Opacity").fill("0.2")
+    until(lambda: canvas(page, ".seen") != before)
+    over = canvas(page, ".over")
+    page.get_by_label("Which sign counts").select_option("for")
+    until(lambda: canvas(page, ".over") != over)
+    page.get_by_text("Display").click()
+    for label, choice in (("Colours", "orange-purple"), ("Composite", "epsilon")):
+        over = canvas(page, ".over")
+        page.get_by_label(label, exact=True).select_option(choice)
+        until(lambda over=over: canvas(page, ".over") != over)
+    for label, value in (("Gamma", "0.5"), ("Boost", "5")):
+        over = canvas(page, ".over")
+        page.get_by_label(label, exact=True).fill(value)
+        until(lambda over=over: canvas(page, ".over") != over)
+    page.get_by_text("numbers under tiles").click()
+    assert page.locator(".tile .text").first.is_hidden()
+
+
+def test_layers_tiles_and_the_chosen_channel(opened: Open) -> None:
+    page = opened("example=7")
+    page.get_by_role("button", name="conv1, Convolution").click()
+    holds(page, "document.querySelectorAll('.tile:not([hidden])').length <= 20")
+    assert "20 channels, each 24 × 24 places" in text(page, "#network .caption")
+    numbers = [
+        abs(float(each.replace("−", "-"))) for each in page.locator(".tile:not([hidden]) .value").all_inner_texts()
+    ]
+    assert numbers == sorted(numbers, reverse=True)
+    page.get_by_label("Order of the channels").select_option("number")
+    holds(page, "document.querySelector('.tile .unit').textContent === '#0'")
+    page.locator(".tile").nth(3).click()
+    holds(page, "document.querySelector('#channel .numbers').textContent.includes('% of f(x)')")
+    until(lambda: painted(page, "#channel .pane >> nth=2 >> canvas") > 50)
+    for title in ("Channel's own map", "Through channel", "Backward"):
+        over = canvas(page, ".over")
+        name = {"Channel's own map": "Channel"}.get(title, title)
+        page.locator("#stage .segments").get_by_text(name, exact=True).click()
+        until(lambda over=over: canvas(page, ".over") != over)
+
+
+def test_activation_relevance_or_both(opened: Open) -> None:
+    page = opened("example=7&layer=conv2")
+    for show, shown in (("Activation", 1), ("Relevance", 1), ("Both", 2)):
+        page.locator("#tiles .segments").get_by_text(show, exact=True).click()
+        until(lambda shown=shown: page.locator(".tile >> nth=0 >> canvas:visible").count() == shown)
+
+
+@pytest.mark.parametrize("method", ["gradient", "gradient-input", "deconvolution", "guided", "relevance"])
+def test_every_backward_view_is_drawn(opened: Open, method: str) -> None:
+    page = opened("example=7&layer=conv2&channel=8")
+    page.get_by_label("How to look backward").select_option(method)
+    words = {"gradient-input": "gradient × input", "deconvolution": "deconvnet", "relevance": "LRP"}.get(method, method)
+    holds(page, f"document.querySelector('#channel > .pane .caption').textContent.includes('{words}')")
+    assert painted(page, "#channel > .pane canvas") > 50
+
+
+def test_the_account_closes(opened: Open) -> None:
+    page = opened("example=7&tab=account")
+    page.wait_for_selector(".ledger tbody tr")
+    first, *_, last = page.locator(".ledger tbody tr:not([hidden])").all()
+    cells = [float(each.replace("−", "-").replace("≈ ", "")) for each in first.locator("td").all_inner_texts()]
+    assert cells[0] == pytest.approx(cells[1] + cells[2], abs=0.05 * abs(cells[0]))
+    last.get_by_role("button").click()
+    assert "layer=conv1" in page.url
+
+
+def test_a_link_reproduces_the_view(opened: Open) -> None:
+    page = opened("model=mnist&example=4&layer=conv1&channel=2&target=9&opacity=0.4&map=orange-purple&sort=number")
+    holds(page, "document.querySelector('#channel .numbers').textContent.includes('%')")
+    other = opened(page.url.split("#")[1])
+    holds(other, "document.querySelector('#channel .numbers').textContent.includes('%')")
+    for selector in (".seen", ".over", "#channel .pane canvas"):
+        assert canvas(page, selector) == canvas(other, selector)
+
+
+def test_nonsense_in_the_address_is_left_out(opened: Open) -> None:
+    page = opened("example=99&layer=nothing&target=77&stage=moon&opacity=NaN&method=magic&model=mnist")
+    assert text(page, "#decision .label")
+
+
+# ---- inputs ----------------------------------------------------------------------------------------------------------
+
+
+def test_photographs_by_dialogue_drop_and_paste(opened: Open) -> None:
+    page = opened("model=flight&source=photograph")
+    seen = canvas(page, ".seen")
+    page.locator("input[type=file]").set_input_files(
+        {"name": "a.png", "mimeType": "image/png", "buffer": photograph(90, 200)}
+    )
+    until(lambda: canvas(page, ".seen") != seen)
+    for event in ("drop", "paste"):
+        seen = canvas(page, ".seen")
+        page.evaluate(
+            """([kind, content]) => { const bytes = Uint8Array.from(atob(content), c => c.charCodeAt(0));
+            const transfer = new DataTransfer(); transfer.items.add(new File([bytes], 'b.png', {type: 'image/png'}));
+            dispatchEvent(kind === 'drop' ? new DragEvent('drop', {dataTransfer: transfer})
+              : new ClipboardEvent('paste', {clipboardData: transfer})); }""",
+            [event, base64.b64encode(photograph(120 if event == "drop" else 60, 100)).decode()],
+        )
+        until(lambda seen=seen: canvas(page, ".seen") != seen)
+
+
+def test_a_broken_upload_is_one_line_and_the_page_goes_on(opened: Open) -> None:
+    page = opened("example=7")
+    page.locator("input[type=file]").set_input_files(
+        {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture"}
+    )
+    holds(page, "document.querySelector('#message').textContent.includes('no picture')")
+    page.locator(".strip button").nth(2).click()
+    holds(page, "document.querySelector('#decision .label').textContent === '2'")
+    holds(page, "document.querySelector('#message').textContent === ''")
+
+
+def test_the_camera_moves_freezes_and_mirrors(opened: Open) -> None:
+    page = opened("model=flight")
+    page.get_by_role("button", name="Camera").click()
+    page.get_by_role("button", name="Freeze", exact=True).wait_for()
+    changes(page, ".seen")
+    changes(page, ".over")
+    page.get_by_role("button", name="Freeze", exact=True).click()
+    until(lambda: rests(page, ".seen"))  # what is under way still arrives
+    page.locator(".tile").first.click()
+    holds(page, "document.querySelector('#channel .numbers').textContent.includes('%')")
+    page.get_by_role("button", name="Freeze", exact=True).click()
+    changes(page, ".seen")
+
+
+def test_mirror_exchanges_left_and_right(opened: Open) -> None:
+    page = opened("example=7")
+    until(lambda: painted(page, ".seen") > 0)
+    script = """canvas => { const d = canvas.getContext('2d').getImageData(0, 0, 28, 28).data;
+      return Array.from({length: 784}, (_, i) => d[4 * i]); }"""
+    page.get_by_label("Opacity").fill("0")
+    page.wait_for_timeout(300)
+    before = np.reshape(page.locator(".seen").evaluate(script), (28, 28)).astype(float)
+    page.get_by_role("button", name="Mirror").click()
+    page.wait_for_timeout(800)
+    after = np.reshape(page.locator(".seen").evaluate(script), (28, 28)).astype(float)
+    assert np.abs(after[:, ::-1] - before).mean() < 6 < np.abs(after - before).mean()
+
+
+def test_the_explanation_follows_the_stroke(opened: Open) -> None:
+    page = opened("model=mnist")
+    page.get_by_role("button", name="Draw").click()
+    page.get_by_role("button", name="Clear").wait_for()
+    page.wait_for_timeout(500)
+    box = page.locator("#stage .picture").bounding_box()
+    x, y, side = box["x"], box["y"], box["width"]
+    page.mouse.move(x + side * 0.5, y + side * 0.2)
+    page.mouse.down()
+    for step in range(20):
+        page.mouse.move(x + side * (0.5 - 0.002 * step), y + side * (0.2 + 0.03 * step))
+    page.mouse.up()
+    holds(page, "document.querySelector('#decision .label').textContent === '1'")
+    page.get_by_role("button", name="Clear").click()
+    page.wait_for_timeout(500)
+    page.get_by_label("Model").select_option("flight")
+    holds(page, "document.querySelector('#decision .label').textContent.match(/airliner|small/)")
+    assert page.get_by_role("button", name="Draw").is_hidden()
+
+
+RECORD = """async () => { const canvas = document.createElement('canvas'); canvas.width = 288; canvas.height = 144;
+  const context = canvas.getContext('2d'); const stream = canvas.captureStream(25);
+  const recorder = new MediaRecorder(stream, {mimeType: 'video/webm;codecs=vp8'}); const parts = [];
+  recorder.ondataavailable = event => parts.push(event.data); recorder.start();
+  for (let step = 0; step < 40; step += 1) { context.fillStyle = '#7ac'; context.fillRect(0, 0, 288, 144);
+    context.fillStyle = '#fff'; context.fillRect(7 * step, 50, 90, 24);
+    await new Promise(resolve => setTimeout(resolve, 40)); }
+  const done = new Promise(resolve => { recorder.onstop = resolve; }); recorder.stop(); await done;
+  const buffer = new Uint8Array(await new Blob(parts).arrayBuffer());
+  let text = ''; for (const byte of buffer) text += String.fromCharCode(byte); return btoa(text); }"""
+
+
+def test_a_video_plays_pauses_steps_and_scrubs(opened: Open) -> None:
+    page = opened("model=flight")
+    content = base64.b64decode(page.evaluate(RECORD))
+    page.locator("input[type=file]").set_input_files({"name": "a.webm", "mimeType": "video/webm", "buffer": content})
+    page.get_by_role("button", name="Pause").wait_for()
+    changes(page, ".seen")
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_timeout(600)
+    time = "document.querySelector('.playing output').textContent"
+    page.get_by_label("Place in the video").fill("0.1")
+    page.wait_for_timeout(600)
+    early = canvas(page, ".seen")
+    page.get_by_label("Place in the video").fill("0.8")
+    until(lambda: canvas(page, ".seen") != early)
+    before = page.evaluate(time)
+    for _ in range(5):
+        page.get_by_label("One frame back").click()
+    until(lambda: page.evaluate(time) != before)
+    page.get_by_role("button", name="Play", exact=True).click()
+    changes(page, ".seen")
+
+
+# ---- keyboard --------------------------------------------------------------------------------------------------------
+
+
+def test_the_keyboard_walk(opened: Open) -> None:
+    page = opened("example=7&layer=conv1")
+    keys = page.keyboard
+    keys.press("ArrowRight")
+    holds(page, "location.hash.includes('layer=pool1')")
+    keys.press("l")
+    holds(page, "location.hash.includes('layer=conv2')")
+    keys.press("h")  # a layer has the focus: back, not help
+    holds(page, "location.hash.includes('layer=pool1')")
+    keys.press("j")
+    holds(page, "location.hash.includes('channel=')")
+    first = page.evaluate("document.activeElement.dataset.channel")
+    keys.press("ArrowRight")
+    assert page.evaluate("document.activeElement.dataset.channel") != first
+    keys.press("ArrowLeft")
+    assert page.evaluate("document.activeElement.dataset.channel") == first
+    for stage in ("channel", "through", "backward"):
+        keys.press("z")
+        assert f"stage={stage}" in page.url
+    keys.press("b")
+    assert "method=gradient-input" in page.url
+    keys.press("d")
+    assert f"locked=pool1%3A{first}" in page.url
+    keys.press("ArrowDown")
+    assert f"locked=pool1%3A{first}" in page.url
+    keys.press("d")
+    assert "locked" not in page.url
+    keys.press("m")
+    assert "mirror=true" in page.url
+    for _ in range(8):
+        keys.press("k")
+    assert page.evaluate("document.activeElement.dataset.layer") == "pool1"
+    keys.press("Escape")
+    assert "channel" not in page.url
+    page.evaluate("document.activeElement.blur()")
+    keys.press("h")
+    assert page.locator("#help").is_visible()
+    keys.press("Escape")
+    assert page.locator("#help").is_hidden()
+    keys.press("c")
+    page.get_by_role("button", name="Freeze", exact=True).wait_for()
+    keys.press("f")
+    assert page.get_by_role("button", name="Freeze", exact=True).get_attribute("aria-pressed") == "true"
+
+
+# ---- what goes wrong -------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_killed_while_streaming_is_replaced(opened: Open, server: Served) -> None:
+    page = opened("model=flight")
+    page.get_by_role("button", name="Camera").click()
+    changes(page, ".seen")
+    first = server.workers()["flight"]["process"]
+    os.kill(int(str(first)), signal.SIGKILL)
+    holds(page, "document.querySelector('#message').textContent.includes('another takes its place')")
+    changes(page, ".seen")
+    assert server.workers()["flight"]["process"] != first
+
+
+def test_two_pages_with_different_models_do_not_disturb_each_other(opened: Open) -> None:
+    one, other = opened("model=flight"), opened("model=mnist&example=7")
+    one.get_by_role("button", name="Camera").click()
+    changes(one, ".seen")
+    other.locator(".strip button").nth(3).click()
+    holds(other, "document.querySelector('#decision .label').textContent === '3'")
+    changes(one, ".seen")
+    assert text(other, "#decision .label") == "3"
+
+
+def test_a_server_that_comes_back_finds_its_page(browser: Any) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    with served("--model", "mnist", "--models", "mnist") as first:
+        page.goto(first.url("/") + "#example=7")
+        holds(page, "document.querySelector('#decision .label')?.textContent === '7'")
+        port = first.port
+    holds(page, "document.querySelector('#message').textContent.includes('does not answer')")
+    with served("--model", "mnist", "--models", "mnist", port=port):
+        holds(page, "document.querySelector('#message').textContent.includes('back')", 20)
+        page.get_by_title("Explain 3:", exact=False).click()
+        holds(page, "document.querySelector('.caption').textContent.includes('speaks for 3')")
+    context.close()
+
+
+def test_a_token_in_the_address_becomes_a_cookie_and_leaves_it(browser: Any) -> None:
+    token = "a-token-for-this-test-only"
+    options = ("--host", "0.0.0.0", "--models", "mnist")
+    with served(*options, environment={"RATIONALE_TOKEN": token}) as running:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{running.port}/#token={token}")
+        holds(page, "document.querySelector('#decision .label')?.textContent")
+        assert token not in page.url
+        (cookie,) = context.cookies()
+        assert cookie["httpOnly"]
+        assert cookie["sameSite"] == "Strict"
+        stranger = browser.new_context().new_page()
+        stranger.goto(f"http://127.0.0.1:{running.port}/")
+        stranger.get_by_label("Token, as the server", exact=False).fill("wrong")
+        stranger.get_by_role("button", name="Enter").click()
+        stranger.get_by_text("That is not the token", exact=False).wait_for()
+        stranger.get_by_label("Token, as the server", exact=False).fill(token)
+        stranger.get_by_role("button", name="Enter").click()
+        holds(stranger, "document.querySelector('#decision .label')?.textContent")
+        stranger.context.close()
+        context.close()
+
+
+def test_the_policy_holds_against_a_script_from_elsewhere(opened: Open) -> None:
+    page = opened("example=7")
+    blocked = page.evaluate(
+        """() => new Promise(resolve => { addEventListener('securitypolicyviolation', event => resolve(event.blockedURI));
+        const image = new Image(); image.src = 'https://elsewhere.example/x.png'; document.body.append(image); })"""
+    )
+    assert "elsewhere.example" in blocked
+    inline = page.evaluate(
+        """() => { const script = document.createElement('script'); script.textContent = 'window.ran = true';
+        document.body.append(script); return window.ran === undefined; }"""
+    )
+    assert inline
+    page.expected[:] = []  # the browser's own words on both
+
+
+# ---- how it looks ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("model", ["mnist", "flight"])
+def test_nothing_overlaps_or_runs_out_of_the_page(opened: Open, size: tuple[int, int], model: str, album: Path) -> None:
+    if model == "flight":
+        needs("flight")
+    page = opened(f"model={model}&example=7", size)
+    page.locator(".tile").first.click()
+    holds(page, "document.querySelector('#channel .numbers').textContent.includes('%')")
+    page.wait_for_timeout(700)
+    width, height = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
+    assert width <= size[0]
+    if size[0] > 820:
+        assert height <= size[1]  # one screen
+    boxes = page.locator("main > section, header.bar").evaluate_all(
+        "all => all.filter(e => e.offsetParent).map(e => { const b = e.getBoundingClientRect(); "
+        "return [b.left, b.top, b.right, b.bottom]; })"
+    )
+    for number, one in enumerate(boxes):
+        for other in boxes[:number]:
+            apart = one[0] >= other[2] or one[2] <= other[0] or one[1] >= other[3] - 1 or one[3] <= other[1] + 1
+            assert apart
+    tiles = page.locator(".tile:visible").evaluate_all(
+        "all => all.map(e => { const b = e.getBoundingClientRect(); return [b.top, b.bottom, e.scrollHeight, e.clientHeight]; })"
+    )
+    assert all(inner <= outer + 1 for _, _, inner, outer in tiles)
+    tops = sorted({round(top) for top, *_ in tiles})
+    tallest = max(bottom - top for top, bottom, *_ in tiles)
+    assert all(after - before >= tallest for before, after in pairwise(tops))
+    if album is not None and (model, size[0]) in ALBUM:
+        album.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=album / f"live-{model}-{size[0]}.png", full_page=size[0] < 820)
+
+
+def test_nothing_jumps_while_pictures_move(opened: Open) -> None:
+    page = opened("model=flight")
+    page.get_by_role("button", name="Camera").click()
+    changes(page, ".seen")
+    page.wait_for_timeout(1500)
+    script = """() => [...document.querySelectorAll('main > section, #stage > *, .classes, .tools')]
+      .filter(e => e.offsetParent).map(e => { const b = e.getBoundingClientRect(); return [b.top, b.height]; }).join()"""
+    first = page.evaluate(script)
+    for _ in range(6):
+        page.wait_for_timeout(250)
+        assert page.evaluate(script) == first
+
+
+# ---- for everybody ---------------------------------------------------------------------------------------------------
+
+NAMELESS = """() => [...document.querySelectorAll('button, select, input, summary, [role=img]')]
+  .filter(e => e.offsetParent && !(e.getAttribute('aria-label') || e.labels?.length || e.textContent.trim() || e.querySelector('img[alt]')?.alt))
+  .map(e => e.outerHTML.slice(0, 120))"""
+UNTOLD = """() => [...document.querySelectorAll('button, select, input[type=range], summary')]
+  .filter(e => e.offsetParent && !e.closest('dialog') && !(e.title || e.closest('[title]')))
+  .map(e => e.outerHTML.slice(0, 120))"""
+PALE = """() => { const luminance = ([r, g, b]) => { const [x, y, z] = [r, g, b].map(v => { v /= 255;
+    return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126 * x + 0.7152 * y + 0.0722 * z; };
+  const colour = text => text.match(/[\\d.]+/g).map(Number); const wrong = [];
+  for (const e of document.querySelectorAll('body *')) {
+    const own = [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
+    if (!own || !e.offsetParent || e.closest('datalist, option')) continue;
+    let under = e, back = [0, 0, 0, 0];
+    while (under && (back[3] ?? 1) === 0) { back = colour(getComputedStyle(under).backgroundColor); if (back.length === 3) back.push(1); under = under.parentElement; }
+    const ink = luminance(colour(getComputedStyle(e).color)), paper = luminance(back[3] ? back : [255, 255, 255]);
+    const ratio = (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
+    if (ratio < 4.5 && !e.closest(':disabled')) wrong.push(`${ratio.toFixed(2)} ${e.className || e.tagName} ${e.textContent.slice(0, 30)}`); }
+  return wrong; }"""
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_everybody_can_read_and_reach_it(opened: Open, size: tuple[int, int]) -> None:
+    page = opened("example=7&layer=conv2&channel=8&target=3&against=7", size)
+    holds(page, "document.querySelector('#channel .numbers').textContent.includes('%')")
+    assert page.evaluate(NAMELESS) == []
+    assert page.evaluate(UNTOLD) == []
+    assert page.evaluate(PALE) == []
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert len(ids) == len(set(ids))
+    assert page.evaluate("document.documentElement.lang") == "en"
+    reached = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.closest('header, section')?.id || 'bar'"))
+    order = list(dict.fromkeys(reached))
+    assert order[:6] == ["bar", "stage", "decision", "network", "tiles", "close"]
+
+
+def test_reduced_motion_is_respected(opened: Open) -> None:
+    page = opened("example=7", reduced_motion="reduce")
+    assert page.locator(".tile .bar span").first.evaluate("e => getComputedStyle(e).transitionDuration") == "0s"
