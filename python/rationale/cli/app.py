@@ -77,6 +77,9 @@ def _run(arguments: list[str]) -> int:
     except (RationaleError, typer.exceptions.TyperException) as error:
         complain(error)
         return 2
+    except UnicodeEncodeError as error:
+        complain(RationaleError(f"{error.object!r}: a name that is no UTF-8, which Caffe cannot take; rename the file"))
+        return 2
     except MemoryError as error:
         complain(RationaleError(f"not enough memory: {error or 'none is left'}"))
         return 2

@@ -16,7 +16,7 @@ from typing import Any
 from rationale import __version__
 from rationale.errors import OutputError
 from rationale.network.pycaffe import pycaffe
-from rationale.resources import shared_directory
+from rationale.resources import as_json, shared_directory
 
 
 def measurements_directory() -> Path:
@@ -47,7 +47,7 @@ def keep(name: str, figures: dict[str, Any], keeping: Sequence[str] | None = ())
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     kept = {key: value for key, value in before.items() if keeping is None or key in keeping}
     kept |= figures
-    text = json.dumps({**kept, "where": machine()}, ensure_ascii=False, indent=1)
+    text = as_json({**kept, "where": machine()}, indent=1)
     path.write_text(text + "\n", encoding="utf-8")
     return {key: value for key, value in kept.items() if key != "where"}
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from rationale.errors import ModelError, OutputError
 from rationale.network import Solver
-from rationale.resources import held, write_whole
+from rationale.resources import as_json, held, write_whole
 from rationale.training.averaging import Average
 
 CHECK_EVERY = 1000  # updates between measurements on the validation split, where the solver names no test_interval
@@ -141,7 +141,7 @@ def _save(solver: Solver, progress: Progress, folder: Path, average: Average | N
     progress.snapshot = solver.snapshot().name
     if average is not None:
         average.save(folder / progress.snapshot)
-    write_whole(folder / "progress.json", json.dumps(asdict(progress)))
+    write_whole(folder / "progress.json", as_json(asdict(progress)))
     if before is not None and before != progress.snapshot:
         for suffix in (".solverstate", ".caffemodel"):
             (folder / before).with_suffix(suffix).unlink(missing_ok=True)
