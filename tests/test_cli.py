@@ -200,7 +200,8 @@ def wait_for(path: Path) -> None:
         time.sleep(0.02)
 
 
-def test_ctrl_c_while_training_keeps_what_was_done(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_training_keeps_what_was_done(tmp_path: Path, kind: signal.Signals) -> None:
     command = [*RATIONALE, "train", "classifier", "--model", quick_model(tmp_path, 5000), "--out", tmp_path / "out"]
     running = subprocess.Popen(
         command,
@@ -213,7 +214,7 @@ def test_ctrl_c_while_training_keeps_what_was_done(tmp_path: Path) -> None:
     wait_for(progress)
     before = json.loads(progress.read_text())["iteration"]
     time.sleep(0.3)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(kind)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "goes on where it stopped" in said

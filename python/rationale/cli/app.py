@@ -1,6 +1,7 @@
 """The command line's frame: groups of commands, options of all, and how mistakes become one line."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -59,6 +60,7 @@ _INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 def main() -> None:
     """Runs a command; a user's mistake becomes one line and exit code 2."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is half done is tidied up, as after Ctrl-C
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     arguments = sys.argv[1:]

@@ -76,6 +76,9 @@ def train_side_by_side(runs: Sequence[Run], *, at_once: int | None = None) -> li
     finally:
         for _, process in working.values():
             process.terminate()
+        for _, process in working.values():
+            process.join(_PATIENCE)
+            process.kill()
             process.join()
     return [weights[number] for number in range(len(runs))]
 
