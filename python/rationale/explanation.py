@@ -14,7 +14,6 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from rationale import __version__
 from rationale.errors import OutputError, RuleError
 from rationale.images import Pixels
 from rationale.lrp import Entry, Relevance
@@ -22,6 +21,7 @@ from rationale.render.colours import symmetric_scale
 from rationale.render.pictures import enlarge, heatmap_picture, overlay_picture, png_bytes, with_scale_bar
 from rationale.render.report import Account, Card, LayerView, Part, draw, percent, render_report
 from rationale.resources import as_json, printable
+from rationale.version import __version__
 
 Array = NDArray[np.float32]
 

@@ -14,7 +14,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from rationale import __version__
 from rationale.description import Description, read_description
 from rationale.description import Explainer as ExplainerSettings
 from rationale.errors import ModelError
@@ -27,6 +26,7 @@ from rationale.lrp import Relevance, propagate
 from rationale.lrp.composites import Bounds, Composite, get_composite
 from rationale.network import Network, input_shapes
 from rationale.resources import printable, shared_directory
+from rationale.version import __version__
 
 Array = NDArray[np.float32]
 

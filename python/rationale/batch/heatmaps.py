@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from rationale.batch.cluster import client, compute
 from rationale.batch.explain import explained, explained_elsewhere
 from rationale.batch.parts import Parts, opened, threads_of
+from rationale.cores import available_cores
 from rationale.datasets import Split
 from rationale.errors import OptionError, OutputError
 from rationale.fetching import is_fetched
@@ -75,7 +76,7 @@ def write_heatmaps(
         raise OptionError(f"precision {precision!r} is unknown; there are {', '.join(PRECISIONS)}")
     rules = model.composite(composite)
     parts_folder = path.with_name(path.name + ".parts")
-    count = threads or threads_of(parts_folder) or (1 if workers or scheduler else os.cpu_count() or 1)
+    count = threads or threads_of(parts_folder) or (1 if workers or scheduler else available_cores())
     run = {
         "model": model.name,
         "fingerprint": model.fingerprint,

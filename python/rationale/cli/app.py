@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from rationale import __version__
+from rationale.cores import follow_limits
 from rationale.errors import RationaleError
+from rationale.version import __version__
 
 _ORDER = ("explain", "compare", "batch", "evaluate", "train", "reproduce", "data", "models", "doctor")
 
@@ -61,6 +62,7 @@ _INTERRUPTED = 130  # what typer makes of Ctrl-C
 def main() -> None:
     """Runs a command; a user's mistake becomes one line and exit code 2."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is half done is tidied up, as after Ctrl-C
+    follow_limits()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     arguments = sys.argv[1:]
