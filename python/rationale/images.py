@@ -16,6 +16,7 @@ Source = str | PathLike[str] | Image.Image | NDArray[np.uint8]
 MAX_PIXELS = 100_000_000
 # No format that runs another program (EPS) or holds no pixels of its own.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "TGA", "ICO")
+_PHOTOMETRIC = 262  # TIFF's tag that says what 0 means
 
 
 def load_image(source: Source) -> Pixels:
@@ -77,16 +78,40 @@ def _to_pixels(image: Image.Image, name: str) -> Pixels:
         raise ImageError(f"{name}: has no pixels")
     if image.width * image.height > MAX_PIXELS:
         raise ImageError(f"{name}: {image.width} × {image.height} is more than {MAX_PIXELS:,} pixels; make it smaller")
+    clear, inverted = _transparent_sample(image), _is_inverted(image)
+    kind = "I;16" if image.mode == "I" and image.format in ("PNG", "PPM") else image.mode
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":
-        return _reduce_depth(np.asarray(image, dtype=np.float64), image.mode, name)
+    if kind.startswith("I") or kind == "F":
+        samples = np.asarray(image, dtype=np.float64)
+        grey = _reduce_depth(samples, kind, name)
+        return np.where(samples == clear, np.uint8(255), 255 - grey if inverted else grey)
     if image.mode in ("1", "L"):
-        return np.array(image.convert("L"))
+        grey = np.array(image.convert("L"))
+        return np.where(grey == clear, np.uint8(255), grey)
     if image.has_transparency_data:
+        if isinstance(clear, tuple):
+            image.info["transparency"] = clear
         layered = image.convert("RGBA")
         paper = Image.new("RGBA", layered.size, "white")
         image = Image.alpha_composite(paper, layered)
     return np.array(image.convert("RGB"))
+
+
+def _transparent_sample(image: Image.Image) -> float | tuple[int, ...]:
+    """The grey level or colour that a file declares transparent, as its samples are read; NaN, like none, if none."""
+    stated = image.info.get("transparency")
+    tiles = getattr(image, "tile", None) if image.format == "PNG" else None
+    raw = tiles[0].args if tiles else ""
+    if raw == "RGB;16B" and isinstance(stated, tuple):
+        return tuple(each >> 8 for each in stated)
+    if not isinstance(stated, int) or image.mode in ("P", "RGB"):
+        return np.nan
+    return 255 * bool(stated) if image.mode == "1" else stated * {"L;2": 85, "L;4": 17}.get(str(raw), 1)
+
+
+def _is_inverted(image: Image.Image) -> bool:
+    """Whether 0 is white: Pillow sees to it in TIFF files of 8 bits, not of 16."""
+    return image.mode.startswith("I;16") and getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
 
 
 def _reduce_depth(samples: NDArray[np.float64], mode: str, name: str) -> Pixels:
