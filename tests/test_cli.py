@@ -223,9 +223,15 @@ def test_a_signal_while_training_keeps_what_was_done(tmp_path: Path, kind: signa
 
 def test_verbose_shows_caffes_log(digit_files: list[Path], tmp_path: Path) -> None:
     quiet = run("explain", digit_files[0], "--out", tmp_path / "out")
-    loud = run("--verbose", "explain", digit_files[0], "--out", tmp_path / "out")
     assert quiet.stderr == ""
-    assert "Network initialization done" in loud.stderr
+    for place in (0, 1, 2):  # before the command, and anywhere after it
+        for option in ("-v", "--verbose"):
+            arguments = ["explain", digit_files[0], "--out", tmp_path / "out"]
+            arguments.insert(place, option)
+            assert "Network initialization done" in run(*arguments).stderr
+    (tmp_path / "-v").write_bytes(digit_files[0].read_bytes())
+    named = run("explain", "--out", tmp_path / "out", "--", "-v", cwd=tmp_path)
+    assert (named.stdout.startswith("-v: 7"), named.stderr) == (True, "")
 
 
 def test_export_list_models_doctor_version(tmp_path: Path) -> None:
@@ -239,6 +245,7 @@ def test_export_list_models_doctor_version(tmp_path: Path) -> None:
     assert doctor.returncode == 0
     assert "BAD" not in doctor.stdout
     assert run("--version").stdout.startswith("rationale 0.")
+    assert run("explain", "--version").stdout.startswith("rationale 0.")
 
 
 def test_training_goes_on_after_a_kill(tmp_path: Path) -> None:

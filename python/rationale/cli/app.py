@@ -56,6 +56,7 @@ ThreadsOption = Annotated[
 ]
 GpuOption = Annotated[int | None, typer.Option("--gpu", min=0, help="Number of the GPU; the CPU otherwise.")]
 
+_COMMON = ("--verbose", "-v", "--version")
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 
@@ -65,10 +66,14 @@ def main() -> None:
     follow_limits()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    arguments = sys.argv[1:]
-    if "--verbose" in arguments:  # an option of every command, wherever it stands
-        arguments = ["--verbose", *(each for each in arguments if each != "--verbose")]
-    sys.exit(_run(arguments))
+    sys.exit(_run(_with_common_options_first(sys.argv[1:])))
+
+
+def _with_common_options_first(arguments: list[str]) -> list[str]:
+    """What every command understands may stand anywhere before a "--", after which all are names."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    common = [each for each in arguments[:end] if each in _COMMON]
+    return [*common, *(each for each in arguments[:end] if each not in _COMMON), *arguments[end:]]
 
 
 def _run(arguments: list[str]) -> int:
