@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from rationale import images
 from rationale.errors import ImageError
@@ -153,6 +153,15 @@ def test_tiny_and_narrow_pictures_fit(shape: tuple[int, int], tmp_path: Path) ->
         fitted = fit(pixels, (28, 28), how)
         assert fitted.shape == (28, 28)
         assert (fitted == 90).all()
+    assert (fit(pixels, (28, 28), "pad", filled_with=0) == 90).any()  # of a thread, too, something is left
+
+
+@pytest.mark.parametrize("shape", [(30, 47), (47, 30), (28, 28), (200, 133), (19, 301)])
+def test_padding_is_pillows(shape: tuple[int, int]) -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    for size in ((28, 28), (144, 288), (227, 100)):
+        pillows = ImageOps.pad(Image.fromarray(picture), size[::-1], Image.Resampling.BICUBIC, color=(7, 7, 7))
+        np.testing.assert_array_equal(fit(picture, size, "pad", filled_with=(7, 7, 7)), np.array(pillows))
 
 
 def test_fit_keeps_what_it_promises() -> None:

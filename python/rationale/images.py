@@ -136,7 +136,7 @@ def to_rgb(pixels: Pixels) -> Pixels:
     return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 
-def fit(pixels: Pixels, size: tuple[int, int], how: str, filled_with: int | None = None) -> Pixels:
+def fit(pixels: Pixels, size: tuple[int, int], how: str, filled_with: int | tuple[int, ...] | None = None) -> Pixels:
     """Resizes to `size` = (height, width), antialiased.
 
     `how` says what happens to another aspect ratio: `crop` keeps the centre, `pad` keeps all of it and fills the
@@ -150,10 +150,23 @@ def fit(pixels: Pixels, size: tuple[int, int], how: str, filled_with: int | None
         fitted = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
     elif how == "pad":
         colour = border_colour(pixels) if filled_with is None else filled_with
-        fitted = ImageOps.pad(image, (width, height), Image.Resampling.BICUBIC, color=colour)
+        fitted = _padded(image, (width, height), colour)
     else:
         fitted = image.resize((width, height), Image.Resampling.BICUBIC)
     return np.array(fitted)
+
+
+def _padded(image: Image.Image, size: tuple[int, int], colour: int | tuple[int, ...]) -> Image.Image:
+    """Like ImageOps.pad, but something is left of a picture that is much longer than wide."""
+    width, height = size
+    if image.width / image.height > width / height:
+        inside = (width, max(1, round(image.height / image.width * width)))
+    else:
+        inside = (max(1, round(image.width / image.height * height)), height)
+    canvas = Image.new(image.mode, size, colour)
+    place = (round((width - inside[0]) / 2), round((height - inside[1]) / 2))
+    canvas.paste(image.resize(inside, Image.Resampling.BICUBIC), place)
+    return canvas
 
 
 def fit_mask(mask: NDArray[np.bool_], size: tuple[int, int], how: str) -> NDArray[np.bool_]:
