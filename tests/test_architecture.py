@@ -1,6 +1,7 @@
 """Data flows one way: a room imports only the rooms before it, and only `network` imports Caffe."""
 
 import ast
+import re
 from pathlib import Path
 
 import rationale
@@ -18,6 +19,7 @@ ROOMS = [
     "images",
     "network",
     "lrp",
+    "gradients",
     "render",
     "explanation",
     "description",
@@ -72,6 +74,14 @@ def test_only_network_imports_caffe() -> None:
 def test_no_deep_learning_framework_at_run_time() -> None:
     frameworks = {"torch", "tensorflow", "jax", "keras"}
     assert not {module for _, _, module in rooms_and_imports() if module.split(".")[0] in frameworks}
+
+
+def test_the_guide_for_contributors_names_files_that_are_there() -> None:
+    """Who adds a rule, layer, data set or view looks there first; moved code must move there too."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"`((?:data|docker|docs|prototxt|python|tests|weights)/[\w./-]*)`", text))
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
 def test_the_picture_in_the_documents_names_every_room() -> None:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from rationale.datasets import Split
 from rationale.errors import OptionError
-from rationale.evaluation.baselines import BASELINES, Heatmaps, has_maps, scores
 from rationale.evaluation.flipping import FILLINGS, ORDERS, flip
 from rationale.evaluation.localisation import relevance_mass_accuracy, relevance_rank_accuracy
 from rationale.evaluation.randomisation import model_randomisation, rank_correlation, structural_similarities
+from rationale.gradients.baselines import BASELINES, Heatmaps, has_maps, scores
 from rationale.images import Pixels
 from rationale.lrp import COMPOSITES, Composite, propagate
 from rationale.lrp.start import Classes

@@ -11,10 +11,10 @@ from rationale.datasets import Dataset, dataset_of
 from rationale.datasets.shuffled import ShuffledLabels
 from rationale.description import Training
 from rationale.errors import ModelError
-from rationale.evaluation.baselines import BASELINES
 from rationale.evaluation.classification import classify
 from rationale.evaluation.estimate import estimate
 from rationale.evaluation.heatmaps import Settings, Values, check_methods, measure_heatmaps, methods_of, settings_for
+from rationale.gradients.baselines import BASELINES
 from rationale.model import Model
 from rationale.network import Network
 from rationale.render.charts import Dot, Line, dot_chart, line_chart
