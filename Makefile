@@ -4,12 +4,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup caffe peers chromium serve demo test lint bench reproduce reproduce-sentences reproduce-quick fresh clean
+.PHONY: help setup caffe peers chromium serve demo test lint lowest bench reproduce reproduce-sentences \
+	reproduce-quick fresh clean
 help:
 	@echo "make setup      build and install everything (once)"
 	@echo "make demo       explain ten handwritten digits, write out/demo/report.html"
 	@echo "make test       all checks and tests"
 	@echo "make lint       ruff and mypy only"
+	@echo "make lowest     try the oldest versions that pyproject.toml allows, in out/lowest"
 	@echo "make caffe      build Caffe's wheel only, and print where it is"
 	@echo "make peers      install torch, zennit and captum, which some tests and the benchmarks compare with"
 	@echo "make bench      time LRP against zennit and captum, and the live page; write their figures to docs"
@@ -63,6 +65,9 @@ lint: setup
 test: lint $(if $(CI),peers chromium)
 	$(BIN)/python -m pytest
 	$(BIN)/python tests/pycaffe_suite.py
+
+lowest: $(BIN)/pip
+	wheel=$$($(BIN)/python docker/caffe/build.py wheel) && $(BIN)/python tests/lowest_versions.py "$$wheel"
 
 bench: peers chromium
 	$(BIN)/python -m benchmarks.lrp

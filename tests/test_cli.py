@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,6 +134,39 @@ def test_odd_names_do_no_harm(digit_files: list[Path], tmp_path: Path) -> None:
     assert twin.exists()
 
 
+def test_pictures_named_by_dots_stay_under_out(digit_files: list[Path], tmp_path: Path) -> None:
+    """The stem of "...png" is "..", that of "..png" "."."""
+    dotted = [tmp_path / name for name in ("...png", "..png", "....png")]
+    for path in dotted:
+        path.write_bytes(digit_files[0].read_bytes())
+    before = sorted(tmp_path.iterdir())
+    assert run("explain", *dotted, "--out", tmp_path / "out").returncode == 0
+    assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "out"])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "picture",
+        "picture-2",
+        "picture-3",
+        "report.html",
+    ]
+
+
+def test_text_that_is_no_utf8_does_no_harm(digit_files: list[Path], tmp_path: Path) -> None:
+    """A title, a model's directory and weights named by bytes that are no UTF-8."""
+    odd = tmp_path / os.fsdecode(b"bad\xff")
+    shutil.copytree(ROOT / "prototxt" / "mnist", odd)
+    toml = odd / "model.toml"
+    toml.write_text(toml.read_text().replace("../../weights", str(ROOT / "weights")))
+    done = run("explain", digit_files[0], "--title", odd.name, "--model", odd, "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "<h1>bad\ufffd</h1>" in (tmp_path / "out" / "report.html").read_text()
+    assert json.loads((tmp_path / "out" / "explanation.json").read_text())["settings"]["model"] == "bad\ufffd"
+    weights = tmp_path / os.fsdecode(b"bad\xff.caffemodel")
+    weights.write_bytes((ROOT / "weights" / "mnist" / "classifier.caffemodel").read_bytes())
+    done = run("explain", digit_files[0], "--weights", weights, "--out", tmp_path / "out")
+    assert done.returncode in (0, 2)
+    assert len(done.stderr.splitlines()) <= 1
+
+
 def test_a_full_disk_is_one_line(digit_files: list[Path], tmp_path: Path) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
@@ -166,7 +200,8 @@ def wait_for(path: Path) -> None:
         time.sleep(0.02)
 
 
-def test_ctrl_c_while_training_keeps_what_was_done(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_training_keeps_what_was_done(tmp_path: Path, kind: signal.Signals) -> None:
     command = [*RATIONALE, "train", "classifier", "--model", quick_model(tmp_path, 5000), "--out", tmp_path / "out"]
     running = subprocess.Popen(
         command,
@@ -179,7 +214,7 @@ def test_ctrl_c_while_training_keeps_what_was_done(tmp_path: Path) -> None:
     wait_for(progress)
     before = json.loads(progress.read_text())["iteration"]
     time.sleep(0.3)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(kind)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "goes on where it stopped" in said
@@ -188,9 +223,15 @@ def test_ctrl_c_while_training_keeps_what_was_done(tmp_path: Path) -> None:
 
 def test_verbose_shows_caffes_log(digit_files: list[Path], tmp_path: Path) -> None:
     quiet = run("explain", digit_files[0], "--out", tmp_path / "out")
-    loud = run("--verbose", "explain", digit_files[0], "--out", tmp_path / "out")
     assert quiet.stderr == ""
-    assert "Network initialization done" in loud.stderr
+    for place in (0, 1, 2):  # before the command, and anywhere after it
+        for option in ("-v", "--verbose"):
+            arguments = ["explain", digit_files[0], "--out", tmp_path / "out"]
+            arguments.insert(place, option)
+            assert "Network initialization done" in run(*arguments).stderr
+    (tmp_path / "-v").write_bytes(digit_files[0].read_bytes())
+    named = run("explain", "--out", tmp_path / "out", "--", "-v", cwd=tmp_path)
+    assert (named.stdout.startswith("-v: 7"), named.stderr) == (True, "")
 
 
 def test_export_list_models_doctor_version(tmp_path: Path) -> None:
@@ -204,6 +245,7 @@ def test_export_list_models_doctor_version(tmp_path: Path) -> None:
     assert doctor.returncode == 0
     assert "BAD" not in doctor.stdout
     assert run("--version").stdout.startswith("rationale 0.")
+    assert run("explain", "--version").stdout.startswith("rationale 0.")
 
 
 def test_training_goes_on_after_a_kill(tmp_path: Path) -> None:
@@ -248,6 +290,10 @@ def test_compare_draws_one_picture_under_every_composite(digit_files: list[Path]
     refused = run("compare", digit_files[0], "--out", digit_files[1] / "c.png")
     assert refused.returncode == 2
     assert "cannot be written" in refused.stderr
+    before = digit_files[0].read_bytes()
+    refused = run("compare", digit_files[0], "--out", digit_files[0])
+    assert (refused.returncode, "would be overwritten" in refused.stderr) == (2, True)
+    assert digit_files[0].read_bytes() == before
 
 
 def test_evaluating_heatmaps_measures_draws_and_goes_on(tmp_path: Path) -> None:
@@ -277,6 +323,29 @@ def test_evaluating_a_classifier(tmp_path: Path) -> None:
     assert first.startswith("accuracy 99.43% (")
     assert second.endswith("10000 pictures")
     assert [Path(line.removeprefix("wrote ")).exists() for line in written] == [True] * 3
+
+
+def test_a_class_without_pictures_is_null_in_json(tmp_path: Path, digits: np.ndarray) -> None:
+    """As `NaN` it would be no JSON, and other programs could not read the file."""
+    for number, digit in enumerate(digits[:20]):
+        for split in ("train", "val", "test"):
+            place = tmp_path / "photos" / split / "ab"[number % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(digit).save(place / f"{number}.png")
+    shutil.rmtree(tmp_path / "photos" / "test" / "b")
+    model = tmp_path / "model"
+    assert run("train", "new", model, "--dataset", tmp_path / "photos", "--like", "mnist").returncode == 0
+    done = run("train", "classifier", "--model", model, "--out", model, "--iterations", 1)
+    assert done.returncode == 0, done.stderr
+    done = run("evaluate", "classifier", "--model", model, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    figures = json.loads((tmp_path / "out" / "classifier.json").read_text(), parse_constant=refuse)
+    assert figures["by_class"]["b"] is None
+    assert figures["by_class"]["a"] is not None
 
 
 def test_data_commands(tmp_path: Path) -> None:

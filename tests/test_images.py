@@ -1,11 +1,13 @@
 """Every kind of picture a user may hand over must be read, and every kind of rubbish refused in one clear line."""
 
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from rationale import images
 from rationale.errors import ImageError
@@ -55,6 +57,80 @@ def test_sixteen_bits_become_eight(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_image(saved(tmp_path, floats, "float.tiff")), RGB[:, :, 0])
 
 
+@pytest.mark.parametrize("maximum", [300, 4095, 65535])
+@pytest.mark.parametrize("magic", ["P2", "P5"])
+def test_a_graymap_of_sixteen_bits_is_as_dark_as_it_says(tmp_path: Path, maximum: int, magic: str) -> None:
+    """A night scene whose samples stay below 256 is black, not a picture of eight bits."""
+    ramp = np.linspace(0, 255, 60).astype(int).reshape(6, 10)
+    bright = np.full((6, 10), maximum)
+    for samples in (ramp, bright):
+        path = tmp_path / "picture.pgm"
+        header = f"{magic}\n10 6\n{maximum}\n".encode()
+        plain = " ".join(map(str, samples.ravel())).encode()
+        path.write_bytes(header + (plain if magic == "P2" else samples.astype(">u2").tobytes()))
+        assert np.abs(load_image(path) - samples * (255 / maximum)).max() <= 1
+
+
+def png(depth: int, colour: int, rows: list[bytes], width: int, transparent: bytes) -> bytes:
+    """A PNG file by hand: Pillow writes few of the kinds that exist."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", width, len(rows), depth, colour, 0, 0, 0)
+    body = zlib.compress(b"".join(b"\0" + row for row in rows))
+    chunks = (chunk(b"IHDR", header), chunk(b"tRNS", transparent), chunk(b"IDAT", body), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.parametrize(
+    ("depth", "row", "transparent", "seen"),
+    [
+        (1, b"\x40", 0, [255, 255]),  # samples 0, 1; black is transparent
+        (1, b"\x40", 1, [0, 255]),
+        (2, b"\x60", 1, [255, 170]),  # samples 1, 2
+        (4, b"\x37", 3, [255, 119]),
+        (8, b"\x00\x14", 0, [255, 20]),
+        (8, b"\x00\x14", 20, [0, 255]),
+        (16, b"\x00\x07\x80\x00", 7, [255, 128]),
+        (16, b"\x00\x07\x00\x08", 7, [255, 0]),
+    ],
+)
+def test_what_a_grey_file_declares_transparent_is_white(
+    tmp_path: Path, depth: int, row: bytes, transparent: int, seen: list[int]
+) -> None:
+    path = tmp_path / "drawing.png"
+    path.write_bytes(png(depth, 0, [row] * 3, 2, struct.pack(">H", transparent)))
+    assert load_image(path).tolist() == [seen] * 3
+    with Image.open(path) as opened:
+        assert load_image(opened).tolist() == [seen] * 3
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_what_a_colour_file_declares_transparent_is_white(tmp_path: Path, depth: int) -> None:
+    low, high = [9, 0, 0], [0, 40, 250]
+    scale = 257 if depth == 16 else 1
+    row = struct.pack(">6H" if depth == 16 else ">6B", *(each * scale for each in low + high))
+    path = tmp_path / "drawing.png"
+    path.write_bytes(png(depth, 2, [row], 2, struct.pack(">3H", *(each * scale for each in low))))
+    assert load_image(path).tolist() == [[[255, 255, 255], high]]
+
+
+def test_a_tiff_file_whose_zero_is_white(tmp_path: Path) -> None:
+    """Scanners write them; Pillow turns eight bits around, not sixteen."""
+    wide = RGB[:, :, 0].astype(np.uint16) * 257
+    for samples in (wide, RGB[:, :, 0]):
+        path = saved(tmp_path, Image.fromarray(samples), "scan.tiff")
+        with Image.open(path) as opened:
+            assert opened.tag_v2[262] == 1
+        content = bytearray(path.read_bytes())
+        place = content.index(struct.pack("<HHI", 262, 3, 1)) + 8
+        content[place] = 0
+        path.write_bytes(content)
+        np.testing.assert_array_equal(load_image(path), 255 - RGB[:, :, 0])
+
+
 def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
     image = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
     pixels = load_image(saved(tmp_path, image, "print.jpg", quality=100))
@@ -77,6 +153,15 @@ def test_tiny_and_narrow_pictures_fit(shape: tuple[int, int], tmp_path: Path) ->
         fitted = fit(pixels, (28, 28), how)
         assert fitted.shape == (28, 28)
         assert (fitted == 90).all()
+    assert (fit(pixels, (28, 28), "pad", filled_with=0) == 90).any()  # of a thread, too, something is left
+
+
+@pytest.mark.parametrize("shape", [(30, 47), (47, 30), (28, 28), (200, 133), (19, 301)])
+def test_padding_is_pillows(shape: tuple[int, int]) -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    for size in ((28, 28), (144, 288), (227, 100)):
+        pillows = ImageOps.pad(Image.fromarray(picture), size[::-1], Image.Resampling.BICUBIC, color=(7, 7, 7))
+        np.testing.assert_array_equal(fit(picture, size, "pad", filled_with=(7, 7, 7)), np.array(pillows))
 
 
 def test_fit_keeps_what_it_promises() -> None:

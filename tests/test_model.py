@@ -73,6 +73,13 @@ def test_an_unknown_model_names_the_known_ones(name: str) -> None:
         ({"composite": "composite = {a = 1}"}, "composite is a string"),
         ({"bounds": "layers = {conv1 = 'magic'}"}, "no rule is written 'magic'"),
         ({"rotate": "rotate = 'x'"}, "are numbers"),
+        ({"rotate": "rotate = -10"}, "angle from 0 to 180"),
+        ({"rotate": "rotate = 200.0"}, "angle from 0 to 180"),
+        ({"zoom": "zoom = -0.1"}, "zoom is a share from 0 to 0.9"),
+        ({"zoom": "zoom = 1.0"}, "zoom is a share from 0 to 0.9"),
+        ({"shift": "shift = -2"}, "shift is not negative"),
+        ({"shift": "shift = 2\ncolour = 1.5"}, "training.colour is a share from 0 to 1"),
+        ({"shift": "shift = 2\nborder = -0.5"}, "training.border is a share from 0 to 1"),
         ({"title": "title = 'x'\ninput = 3"}, "must be a table|Cannot overwrite|declared"),
     ],
 )

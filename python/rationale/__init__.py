@@ -3,12 +3,13 @@
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from rationale.version import __version__
+
 if TYPE_CHECKING:
     from rationale.explanation import Explanation
     from rationale.model import Model
 
-__version__ = "0.1.0"
-__all__ = ["Explanation", "Model", "load"]
+__all__ = ["Explanation", "Model", "__version__", "load"]
 
 
 def load(name: "str | PathLike[str]", *, gpu: int | None = None) -> "Model":

@@ -172,7 +172,7 @@ def _checked(description: Description, path: Path) -> Description:
         "the amounts in [training] are numbers": _numbers(
             (training.rotate, training.zoom, training.shift, training.colour, training.border, training.average)
         ),
-        "training.average is a share from 0 to 1": not _numbers((training.average,)) or 0 <= training.average <= 1,
+        **_training_ranges(training),
         "photographs, flip, balance and with_val in [training] are true or false": all(
             isinstance(each, bool)
             for each in (training.photographs, training.flip, training.balance, training.with_val)
@@ -215,6 +215,22 @@ def _explainer_expectations(how: Explainer) -> dict[str, bool]:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _training_ranges(training: Training) -> dict[str, bool]:
+    """Amounts that would turn, enlarge or colour a picture by less than nothing, or leave nothing of it."""
+    shares = ["colour", "border", "average", *(["shift"] if training.photographs else [])]
+
+    def within(name: str, least: float, most: float) -> bool:
+        value = getattr(training, name)
+        return not _numbers((value,)) or least <= value <= most
+
+    return {
+        "training.rotate is an angle from 0 to 180 degrees": within("rotate", 0, 180),
+        "training.zoom is a share from 0 to 0.9": within("zoom", 0, 0.9),
+        "training.shift is not negative": within("shift", 0, np.inf),
+        **{f"training.{name} is a share from 0 to 1": within(name, 0, 1) for name in shares},
+    }
 
 
 def _numbers(values: Any) -> bool:

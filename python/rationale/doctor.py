@@ -4,12 +4,13 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rationale import __version__
+from rationale.cores import available_cores
 from rationale.errors import RationaleError
 from rationale.fetching import is_fetched
 from rationale.model import Model, available_models
 from rationale.network import device
 from rationale.network.pycaffe import layer_types, pycaffe
+from rationale.version import __version__
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,10 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Looks at Python, Caffe, its processor and every model that comes along."""
+    """Looks at Python, cores, Caffe, its processor and every model that comes along."""
     findings = [Finding(True, f"Rationale {__version__}, Python {platform.python_version()}")]
+    cores = available_cores()
+    findings.append(Finding(True, f"{cores} core{'s' if cores > 1 else ''} to work on"))
     findings.append(_finding(_caffe))
     findings += [_finding(lambda name=name: _model(name)) for name in available_models()]  # type: ignore[misc]
     return findings

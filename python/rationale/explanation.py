@@ -2,7 +2,7 @@
 
 import html
 import io
-import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +14,6 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from rationale import __version__
 from rationale.consistency import consistency, part_densities
 from rationale.errors import OutputError, RuleError
 from rationale.explainer.explainer import Sentence
@@ -23,6 +22,8 @@ from rationale.lrp import Entry, Relevance
 from rationale.render.colours import symmetric_scale
 from rationale.render.pictures import enlarge, heatmap_picture, overlay_picture, png_bytes, with_scale_bar
 from rationale.render.report import Account, Card, LayerView, Part, draw, percent, render_report
+from rationale.resources import as_json, printable
+from rationale.version import __version__
 
 Array = NDArray[np.float32]
 
@@ -142,8 +143,7 @@ class Explanation:
         try:
             (place / "heatmap.png").write_bytes(png_bytes(with_scale_bar(heatmap, scale)))
             (place / "overlay.png").write_bytes(png_bytes(overlay))
-            text = json.dumps(self.as_dict(), ensure_ascii=False, indent=1, allow_nan=False)
-            (place / "explanation.json").write_text(text, encoding="utf-8")
+            (place / "explanation.json").write_text(as_json(self.as_dict(), indent=1), encoding="utf-8")
             (place / "explanation.h5").write_bytes(self._hdf5())
             page = render_report([self.report_part()], title or self.name)
             (place / "report.html").write_text(page, encoding="utf-8")
@@ -177,19 +177,19 @@ class Explanation:
         """The maps as an HDF5 file; made in memory, for HDF5 does not survive a full disk."""
         content = io.BytesIO()
         with h5py.File(content, "w") as file:
-            file.attrs.update({"picture": self.name, "label": self.label, "probability": self.probability})
-            file.attrs.update({"target": self.target, "score": self.score, "rationale": __version__})
-            file.attrs.update(self.settings)
+            file.attrs.update({"probability": self.probability, "score": self.score, "rationale": __version__})
+            texts = {"picture": self.name, "label": self.label, "target": self.target, **self.settings}
+            file.attrs.update({key: printable(text) for key, text in texts.items()})
             if self.sentences:
-                texts = [each.text for each in self.sentences]
-                file.create_dataset("sentences", data=texts, dtype=h5py.string_dtype())
+                said = [each.text for each in self.sentences]
+                file.create_dataset("sentences", data=said, dtype=h5py.string_dtype())
                 file["sentences"].attrs["log_probabilities"] = [each.log_probability for each in self.sentences]
             for part, mask in self.regions.items():
                 file.create_dataset(f"regions/{part}", data=mask, compression="gzip")
             file.create_dataset("image", data=self.image, compression="gzip")
             file.create_dataset("heatmap", data=self.heatmap, compression="gzip")
             for name, maps in self.relevance.items():
-                file.create_dataset(f"relevance/{name.replace('/', '|')}", data=maps, compression="gzip")
+                file.create_dataset(f"relevance/{hdf5_name(name)}", data=maps, compression="gzip")
         return content.getvalue()
 
     def report_part(self) -> Part:
@@ -226,6 +226,15 @@ class Explanation:
 
     def __repr__(self) -> str:
         return f"Explanation({self.name!r}: {self.label!r}, {percent(self.probability)})"
+
+
+def hdf5_name(layer: str) -> str:
+    """What a layer is called in our HDF5 files, where "/" would nest, so that `a` and `a/b` lie side by side.
+
+    A "/" becomes "|"; what could be mistaken for it, or is no name there, becomes "%" and its code, as in addresses.
+    """
+    escaped = re.sub(r"[%|\x00]|^\.$", lambda found: f"%{ord(found[0]):02X}", layer)
+    return printable(escaped.replace("/", "|"))
 
 
 def make_folder(folder: Path) -> None:

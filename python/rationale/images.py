@@ -16,6 +16,7 @@ Source = str | PathLike[str] | Image.Image | NDArray[np.uint8]
 MAX_PIXELS = 100_000_000
 # No format that runs another program (EPS) or holds no pixels of its own.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "TGA", "ICO")
+_PHOTOMETRIC = 262  # TIFF's tag that says what 0 means
 
 
 def load_image(source: Source) -> Pixels:
@@ -77,16 +78,40 @@ def _to_pixels(image: Image.Image, name: str) -> Pixels:
         raise ImageError(f"{name}: has no pixels")
     if image.width * image.height > MAX_PIXELS:
         raise ImageError(f"{name}: {image.width} × {image.height} is more than {MAX_PIXELS:,} pixels; make it smaller")
+    clear, inverted = _transparent_sample(image), _is_inverted(image)
+    kind = "I;16" if image.mode == "I" and image.format in ("PNG", "PPM") else image.mode
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":
-        return _reduce_depth(np.asarray(image, dtype=np.float64), image.mode, name)
+    if kind.startswith("I") or kind == "F":
+        samples = np.asarray(image, dtype=np.float64)
+        grey = _reduce_depth(samples, kind, name)
+        return np.where(samples == clear, np.uint8(255), 255 - grey if inverted else grey)
     if image.mode in ("1", "L"):
-        return np.array(image.convert("L"))
+        grey = np.array(image.convert("L"))
+        return np.where(grey == clear, np.uint8(255), grey)
     if image.has_transparency_data:
+        if isinstance(clear, tuple):
+            image.info["transparency"] = clear
         layered = image.convert("RGBA")
         paper = Image.new("RGBA", layered.size, "white")
         image = Image.alpha_composite(paper, layered)
     return np.array(image.convert("RGB"))
+
+
+def _transparent_sample(image: Image.Image) -> float | tuple[int, ...]:
+    """The grey level or colour that a file declares transparent, as its samples are read; NaN, like none, if none."""
+    stated = image.info.get("transparency")
+    tiles = getattr(image, "tile", None) if image.format == "PNG" else None
+    raw = tiles[0].args if tiles else ""
+    if raw == "RGB;16B" and isinstance(stated, tuple):
+        return tuple(each >> 8 for each in stated)
+    if not isinstance(stated, int) or image.mode in ("P", "RGB"):
+        return np.nan
+    return 255 * bool(stated) if image.mode == "1" else stated * {"L;2": 85, "L;4": 17}.get(str(raw), 1)
+
+
+def _is_inverted(image: Image.Image) -> bool:
+    """Whether 0 is white: Pillow sees to it in TIFF files of 8 bits, not of 16."""
+    return image.mode.startswith("I;16") and getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
 
 
 def _reduce_depth(samples: NDArray[np.float64], mode: str, name: str) -> Pixels:
@@ -111,7 +136,7 @@ def to_rgb(pixels: Pixels) -> Pixels:
     return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 
-def fit(pixels: Pixels, size: tuple[int, int], how: str, filled_with: int | None = None) -> Pixels:
+def fit(pixels: Pixels, size: tuple[int, int], how: str, filled_with: int | tuple[int, ...] | None = None) -> Pixels:
     """Resizes to `size` = (height, width), antialiased.
 
     `how` says what happens to another aspect ratio: `crop` keeps the centre, `pad` keeps all of it and fills the
@@ -125,10 +150,23 @@ def fit(pixels: Pixels, size: tuple[int, int], how: str, filled_with: int | None
         fitted = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
     elif how == "pad":
         colour = border_colour(pixels) if filled_with is None else filled_with
-        fitted = ImageOps.pad(image, (width, height), Image.Resampling.BICUBIC, color=colour)
+        fitted = _padded(image, (width, height), colour)
     else:
         fitted = image.resize((width, height), Image.Resampling.BICUBIC)
     return np.array(fitted)
+
+
+def _padded(image: Image.Image, size: tuple[int, int], colour: int | tuple[int, ...]) -> Image.Image:
+    """Like ImageOps.pad, but something is left of a picture that is much longer than wide."""
+    width, height = size
+    if image.width / image.height > width / height:
+        inside = (width, max(1, round(image.height / image.width * width)))
+    else:
+        inside = (max(1, round(image.width / image.height * height)), height)
+    canvas = Image.new(image.mode, size, colour)
+    place = (round((width - inside[0]) / 2), round((height - inside[1]) / 2))
+    canvas.paste(image.resize(inside, Image.Resampling.BICUBIC), place)
+    return canvas
 
 
 def fit_mask(mask: NDArray[np.bool_], size: tuple[int, int], how: str) -> NDArray[np.bool_]:

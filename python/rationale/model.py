@@ -1,7 +1,6 @@
 """Model: a directory with model.toml that turns a photo into a batch and a batch into explanations."""
 
 import hashlib
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +14,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from rationale import __version__
 from rationale.description import Description, read_description
 from rationale.description import Explainer as ExplainerSettings
 from rationale.errors import ModelError
@@ -28,7 +26,8 @@ from rationale.images import Pixels, Source, border_colour, fit, fit_mask, load_
 from rationale.lrp import Relevance, propagate
 from rationale.lrp.composites import Bounds, Composite, get_composite
 from rationale.network import Network, input_shapes
-from rationale.resources import shared_directory
+from rationale.resources import printable, shared_directory
+from rationale.version import __version__
 
 Array = NDArray[np.float32]
 
@@ -70,7 +69,7 @@ class Model:
         description = read_description(directory / "model.toml")
         if weights is not None:
             description = replace(description, files=replace(description.files, weights=Path(weights)))
-        return cls(directory.resolve().name, directory, description, gpu)
+        return cls(printable(directory.resolve().name), directory, description, gpu)
 
     @cached_property
     def network(self) -> Network:
@@ -381,7 +380,7 @@ def source_name(source: Source, number: int) -> str:
     """The file's name, printable, or “image 3” for what came as an array."""
     if not isinstance(source, str | PathLike):
         return f"image {number + 1}"
-    return os.fsencode(Path(source).name).decode("utf-8", "replace")
+    return printable(Path(source).name)
 
 
 def available_models() -> list[str]:

@@ -1,10 +1,14 @@
 """Where the project's own files live (models, weights, manifest) and where downloads are kept."""
 
 import fcntl
+import json
+import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rationale.errors import DataError, OutputError
 
@@ -40,8 +44,26 @@ def write_whole(path: Path, text: str) -> None:
         OSError: it cannot be written.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_text(printable(text), encoding="utf-8")
     os.replace(partial, path)
+
+
+def printable(text: str) -> str:
+    """Text that UTF-8 can hold: what stands for a byte of a file's name that is none becomes U+FFFD."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+def as_json(content: Any, indent: int | None = None) -> str:
+    """Plain data as JSON that any reader takes: null for NaN and infinity, which JSON does not know."""
+    return printable(json.dumps(_finite(content), ensure_ascii=False, indent=indent, allow_nan=False))
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 """Caffe's own data layer must read what we write, and what is there must not be written again."""
 
+import os
 import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 
@@ -73,3 +75,43 @@ def test_a_full_disk_is_told_before_anything_is_written(
     with pytest.raises(OutputError, match=r"test-0000.h5: wants 0 MB, but only 0 MB are free"):
         write_database(mnist_model, split, tmp_path)
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_two_writers_of_a_folder_do_not_spoil_each_others_files(
+    mnist_model: Model, split: Split, tmp_path: Path
+) -> None:
+    def meanwhile(done: int, total: int) -> None:
+        with pytest.raises(OutputError, match="another process is writing a database there"):
+            write_database(mnist_model, split, tmp_path)
+
+    write_database(mnist_model, split, tmp_path, meanwhile)
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tmp_path, check=True)
+    assert len(list(tmp_path.glob("*.h5"))) == 3
+
+
+def test_files_of_others_under_our_names_are_not_written_over(mnist_model: Model, split: Split, tmp_path: Path) -> None:
+    mine = tmp_path / "test-0001.h5"
+    for content in (b"notes", _hdf5(tmp_path)):
+        mine.write_bytes(content)
+        with pytest.raises(OutputError, match=r"test-0001\.h5: (was not written by this command|is made of other)"):
+            write_database(mnist_model, split, tmp_path)
+        assert mine.read_bytes() == content
+
+
+def _hdf5(folder: Path) -> bytes:
+    with h5py.File(folder / "important.h5", "w") as file:
+        file["important"] = 1
+    return (folder / "important.h5").read_bytes()
+
+
+def test_what_a_kill_left_before_its_digest_is_written_again(mnist_model: Model, split: Split, tmp_path: Path) -> None:
+    write_database(mnist_model, split, tmp_path)
+    (tmp_path / "SHA256SUMS").unlink()
+    write_database(mnist_model, split, tmp_path)
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tmp_path, check=True)
+
+
+def test_caffe_reads_from_a_folder_whose_name_is_no_utf8(mnist_model: Model, split: Split, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"bad\xff")
+    source = write_database(mnist_model, split, odd)
+    assert source.read_bytes().splitlines()[0] == os.fsencode(odd / "test-0000.h5")

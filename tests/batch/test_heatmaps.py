@@ -1,6 +1,7 @@
 """The file must hold what explaining each picture gives, in order, however the run was cut, and on any workers."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from rationale.batch import cluster, heatmaps, write_heatmaps
 from rationale.batch.explain import explained_elsewhere
@@ -19,6 +21,7 @@ from rationale.datasets import Split, load_dataset
 from rationale.errors import OptionError, OutputError
 from rationale.model import Model
 from rationale.network.pycaffe import pycaffe
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -253,3 +256,51 @@ def test_parts_that_a_kill_left_beside_the_whole_file_are_removed(
     (tmp_path / "out.h5.parts").mkdir()
     write_heatmaps(mnist_model, split, tmp_path / "out.h5")
     assert not (tmp_path / "out.h5.parts").exists()
+
+
+def test_layers_named_like_folders_of_each_other_lie_side_by_side(split: Split, tmp_path: Path) -> None:
+    """DenseNet-121 has `conv2_1` and `conv2_1/x1`; a "/" would nest in HDF5, and two names must not become one."""
+    shipped = ROOT / "prototxt" / "mnist"
+    names = {"conv1": "a", "pool1": "a/b", "conv2": "a|b", "pool2": "a%7Cb"}
+    for name in ("classifier.prototxt", "model.toml"):
+        text = (shipped / name).read_text().replace("../../weights", str(ROOT / "weights"))
+        for old, new in names.items():
+            text = text.replace(f'"{old}"', f'"{new}"')
+        (tmp_path / name).write_text(text)
+    weights = tmp_path / "renamed.caffemodel"
+    pycaffe().Net(str(tmp_path / "classifier.prototxt"), pycaffe().TEST).save(str(weights))
+    renamed = Model.load(tmp_path, weights=weights)
+    explanation = renamed.explain(split.images[0])
+    explanation.save(tmp_path / "saved")
+    path = write_heatmaps(renamed, split, tmp_path / "out.h5")
+    with h5py.File(path) as file, h5py.File(tmp_path / "saved" / "explanation.h5") as saved:
+        for name, stored in {"a": "a", "a/b": "a|b", "a|b": "a%7Cb", "a%7Cb": "a%257Cb"}.items():
+            kept = file[f"channel_relevance/{stored}"]
+            assert isinstance(kept, h5py.Dataset)
+            np.testing.assert_allclose(kept[0], explanation.channel_relevance(name), atol=1e-4)
+            np.testing.assert_array_equal(saved[f"relevance/{stored}"][()], explanation.relevance[name])
+    assert sorted(each.name for each in tmp_path.glob("out*")) == ["out.h5"]
+
+
+def test_a_file_of_another_layout_is_not_taken_for_done(
+    mnist_model: Model, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_heatmaps(mnist_model, split, tmp_path / "out.h5")
+    monkeypatch.setattr(heatmaps, "LAYOUT", "3")
+    with pytest.raises(OutputError, match="layout '2', not '3'"):
+        write_heatmaps(mnist_model, split, path)
+
+
+def test_pictures_and_data_sets_whose_names_are_no_utf8(tmp_path: Path, digits: np.ndarray) -> None:
+    photos = tmp_path / os.fsdecode(b"bad\xff")
+    for number, digit in enumerate(digits):
+        for part in ("train", "test"):
+            place = photos / part / "ab"[number % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(digit).save(place / os.fsdecode(b"\xff%d.png" % number))
+    shipped = Model.load("mnist")
+    described = replace(shipped.description, dataset=str(photos))
+    model = Model("mnist", shipped.directory, described)
+    with h5py.File(write_heatmaps(model, load_dataset(str(photos)).split("test"), tmp_path / "out.h5")) as file:
+        assert file["id"].asstr()[0].startswith("a/\ufffd")
+        assert str(file.attrs["dataset"]).endswith("bad\ufffd")

@@ -9,8 +9,8 @@ import pytest
 from rationale.datasets import load_dataset
 from rationale.errors import OptionError
 from rationale.evaluation import heatmaps
-from rationale.evaluation.baselines import BASELINES
 from rationale.evaluation.heatmaps import Settings, heatmaps_of, measure_heatmaps, methods_of
+from rationale.gradients.baselines import BASELINES
 from rationale.lrp import COMPOSITES
 from rationale.model import Model
 

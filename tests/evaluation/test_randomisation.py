@@ -8,7 +8,6 @@ import pytest
 from scipy.stats import spearmanr
 
 from rationale.errors import NetworkError, OptionError
-from rationale.evaluation import baselines
 from rationale.evaluation.randomisation import (
     layers_with_weights,
     model_randomisation,
@@ -16,10 +15,11 @@ from rationale.evaluation.randomisation import (
     rank_correlation,
     structural_similarities,
 )
+from rationale.gradients import baselines
 from rationale.lrp import propagate
 from rationale.network import Network
 from tests import networks
-from tests.evaluation.test_baselines import LAYERS
+from tests.gradients.test_baselines import LAYERS
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Downloads, from a server of our own: cut off, resumed, damaged, refused."""
 
 import hashlib
+import socketserver
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,10 +24,12 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.cut_after: list[int] = []
         self.ranges = True
+        self.in_chunks = False
         self.asked: list[int] = []
 
 
 class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
     server: Server
 
     def do_GET(self) -> None:
@@ -40,9 +43,25 @@ class Handler(BaseHTTPRequestHandler):
             return
         rest = CONTENT[start:]
         self.send_response(206 if start else 200)
+        if self.server.in_chunks:
+            self._send_in_chunks(rest)
+            return
         self.send_header("Content-Length", str(len(rest)))
         self.end_headers()
         self.wfile.write(rest[: self.server.cut_after.pop(0)] if self.server.cut_after else rest)
+        self.close_connection = True
+
+    def _send_in_chunks(self, rest: bytes) -> None:
+        """Chunks of 20,000 bytes; a cut leaves the end unmarked."""
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        cut = self.server.cut_after.pop(0) if self.server.cut_after else None
+        whole = b"".join(
+            b"%x\r\n%s\r\n" % (len(chunk), chunk)
+            for chunk in (rest[start : start + 20_000] for start in range(0, len(rest), 20_000))
+        )
+        self.wfile.write(whole + b"0\r\n\r\n" if cut is None else whole[:cut])
+        self.close_connection = True
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
@@ -127,3 +146,29 @@ def test_a_cut_file_of_unknown_size_is_not_taken_for_whole(server: Server, tmp_p
     download(wanted(server, size=0, sha256=""), tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert server.asked == [0, 1000, 3000]
+
+
+@pytest.mark.parametrize("known", [{}, {"size": 0, "sha256": ""}])
+def test_a_cut_file_sent_in_chunks_goes_on_too(server: Server, tmp_path: Path, known: dict[str, object]) -> None:
+    server.in_chunks = True
+    server.cut_after = [90_000, 10]  # in the middle of the fifth chunk, and of the first
+    seen: list[tuple[int, int]] = []
+    download(wanted(server, **known), tmp_path / "file", lambda done, total: seen.append((done, total)))
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert server.asked == [0, 80_000, 80_000]  # every whole chunk is kept
+    assert all(done <= total for done, total in seen)
+
+
+def test_an_answer_that_is_no_http_is_said_with_its_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
+
+    class Babbler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1000)
+            self.request.sendall(b"hello\r\n\r\n")
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Babbler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        with pytest.raises(DataError, match=r"/file\.bin cannot be fetched \(hello"):
+            download(Download(f"http://127.0.0.1:{running.server_address[1]}/file.bin", 1, "0"), tmp_path / "file")
+        running.shutdown()

@@ -1,6 +1,8 @@
 """Charts must be drawn from plain numbers, and say what is missing where they cannot be."""
 
 import builtins
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,23 @@ def test_lines_are_drawn_in_one_colour_on_every_panel(tmp_path: Path) -> None:
     for colour in ((155, 28, 49), (33, 102, 172)):
         columns = np.argwhere((pixels == colour).all(axis=-1))[:, 1]
         assert columns.min() < pixels.shape[1] / 2 < columns.max()
+
+
+def test_a_notebooks_own_figures_stay_as_they_are(tmp_path: Path) -> None:
+    """After a chart of ours, the user's next figure must still show up where it did, in the style that it had."""
+    chart = 'line_chart(Path("c.png"), "T", {"one": {"a": Line([0, 1], [0, 1])}}, x_label="x", y_label="y")'
+    code = f"""
+import matplotlib
+matplotlib.use("svg")
+from matplotlib import pyplot
+before = (matplotlib.get_backend(), dict(matplotlib.rcParams), pyplot.get_fignums(), pyplot.isinteractive())
+from pathlib import Path
+import rationale, rationale.cli
+from rationale.render.charts import Line, line_chart
+{chart}
+assert before == (matplotlib.get_backend(), dict(matplotlib.rcParams), pyplot.get_fignums(), pyplot.isinteractive())
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
 def test_without_matplotlib_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,11 @@
 """Training must learn, see every picture once an epoch, and change pictures only within what model.toml says."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from rationale.datasets import load_dataset
 from rationale.description import Training
 from rationale.errors import ModelError, NetworkError, OutputError
+from rationale.evaluation.classification import Classification, classify
 from rationale.model import Model
 from rationale.network import Network, Solver
 from rationale.resources import held
@@ -128,6 +132,60 @@ def test_an_interrupted_training_has_the_same_curve(quiet_model: Model, tmp_path
     train_classifier(quiet_model, tmp_path / "cut", iterations=20, threads=1)
     whole, cut = (json.loads((tmp_path / name / "progress.json").read_text()) for name in ("whole", "cut"))
     assert whole["curves"] == cut["curves"] != {}
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_end_of_the_update(
+    mnist_model: Model, tmp_path: Path, kind: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between an update and the mean of the weights: the update would be missing in the mean, for good."""
+    how = replace(mnist_model.description.training, with_val=True, average=1.0)
+    model = Model("mnist", mnist_model.directory, replace(mnist_model.description, training=how))
+    whole = train_classifier(model, tmp_path / "whole", iterations=15, threads=1)
+    measured = Solver.batch_accuracy
+
+    def interrupted(solver: Solver) -> float:
+        if solver.iteration == 7:
+            os.kill(os.getpid(), kind)
+        return measured(solver)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Solver, "batch_accuracy", interrupted)
+        handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+        with pytest.raises(KeyboardInterrupt):
+            train_classifier(model, tmp_path / "cut", iterations=15, threads=1)
+        assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert json.loads((tmp_path / "cut" / "progress.json").read_text())["iteration"] == 7
+    resumed = train_classifier(model, tmp_path / "cut", iterations=15, threads=1)
+    assert resumed.read_bytes() == whole.read_bytes()
+
+
+def test_a_measurement_that_was_interrupted_is_made_again(
+    mnist_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the last update, with the mean of the weights lent: neither the point nor the right weights may be lost."""
+    val = load_dataset("mnist").split("val")
+    few = replace(val, ids=val.ids[:60], images=val.images[:60], labels=val.labels[:60])
+    model = averaging(mnist_model, 0.5)
+
+    def interrupted(*arguments: Any) -> Classification:
+        def report(done: int, total: int) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            arguments[3](done, total)
+
+        return classify(*arguments[:2], few, report)
+
+    where = "rationale.training.classifier.classify"
+    monkeypatch.setattr(where, lambda model, network, split, report: classify(model, network, few, report))
+    whole = train_classifier(model, tmp_path / "whole", iterations=10, threads=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(where, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_classifier(model, tmp_path / "cut", iterations=10, threads=1)
+    resumed = train_classifier(model, tmp_path / "cut", iterations=10, threads=1)
+    curves = [json.loads((tmp_path / name / "progress.json").read_text())["curves"] for name in ("whole", "cut")]
+    assert curves[0] == curves[1]
+    assert resumed.read_bytes() == whole.read_bytes()
 
 
 def test_a_folder_belongs_to_one_training(quiet_model: Model, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from rationale.datasets import Split
 from rationale.errors import OutputError
 from rationale.fetching.digest import file_digest
 from rationale.model import Model
-from rationale.resources import write_whole
+from rationale.resources import held, write_whole
 
 SHARD = 256 * 2**20  # bytes of a file, about
 
@@ -36,36 +36,53 @@ def write_database(
         report: called with the pictures done and their number.
 
     Raises:
-        OutputError: the folder cannot be written, holds another split's or model's data, or Caffe cannot read there.
+        OutputError: the folder cannot be written, holds another split's or model's data or files of another kind under
+            our names, another process writes there, or Caffe cannot read there.
     """
     if any(letter.isspace() for letter in str(folder.resolve())):
         raise OutputError(f"{folder.resolve()}: Caffe cannot read databases from a path with a space in it")
     size = max(1, SHARD // (math.prod(_shape(model)) * 4))
     made_from = hashlib.sha256(repr((model.description.input, _shape(model), split.fingerprint())).encode()).hexdigest()
+    shards = {
+        folder / f"{split.name}-{number:04}.h5": range(start, min(start + size, len(split)))
+        for number, start in enumerate(range(0, len(split), size))
+    }
+    source = folder / f"{split.name}.txt"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        digests = _read_digests(folder)
-        for number, start in enumerate(range(0, len(split), size)):
-            rows = range(start, min(start + size, len(split)))
-            path = folder / f"{split.name}-{number:04}.h5"
-            if not path.exists() or digests.get(path.name) != file_digest(path):
-                _write_shard(model, split, rows, path, made_from)
-                digests[path.name] = file_digest(path)
-                _write_digests(folder, digests)
-            elif _made_from(path) != made_from:
-                raise OutputError(f"{path}: is made of other pictures, or for another model; choose another folder")
-            report(rows[-1] + 1, len(split))
-        listed = [folder.resolve() / f"{split.name}-{number:04}.h5" for number in range(-(-len(split) // size))]
-        source = folder / f"{split.name}.txt"
-        source.write_text("".join(f"{path}\n" for path in listed), encoding="utf-8")
+        with held(folder / ".lock") as ours:  # the digests, too, are of all splits
+            if not ours:
+                raise OutputError(f"{folder}: another process is writing a database there")
+            digests = _read_digests(folder)
+            for path, rows in shards.items():
+                if not _is_kept(path, digests.get(path.name), made_from):
+                    _write_shard(model, split, rows, path, made_from)
+                    digests[path.name] = file_digest(path)
+                    _write_digests(folder, digests)
+                report(rows[-1] + 1, len(split))
+        source.write_bytes(b"".join(os.fsencode(path.resolve()) + b"\n" for path in shards))  # as Caffe reads it
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
     return source
 
 
-def _made_from(path: Path) -> str:
-    with h5py.File(path) as file:
-        return str(file.attrs.get("made_from"))
+def _is_kept(path: Path, digest: str | None, made_from: str) -> bool:
+    """Whether the file is there, whole and made of this.
+
+    Raises:
+        OutputError: it is something else, which must not be written over.
+    """
+    if not path.exists():
+        return False
+    is_whole = digest == file_digest(path)
+    if is_whole or digest is None:  # one without a digest is another's, or ours if a kill came before its digest
+        try:
+            with h5py.File(path) as file:
+                found = file.attrs.get("made_from")
+        except OSError as error:
+            raise OutputError(f"{path}: was not written by this command; choose another folder") from error
+        if found != made_from:
+            raise OutputError(f"{path}: is made of other pictures, or for another model; choose another folder")
+    return is_whole
 
 
 def _write_shard(model: Model, split: Split, rows: range, path: Path, made_from: str) -> None:

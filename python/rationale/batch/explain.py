@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rationale.datasets import Split, load_dataset
 from rationale.errors import OptionError
+from rationale.explanation import hdf5_name
 from rationale.lrp import Composite, propagate
 from rationale.model import Model
 from rationale.network import on_threads
@@ -43,7 +44,7 @@ def explained(
         found["sentence"] = np.array([said[0].text if said else "" for said in model.sentences(relevance, 1)])
     for entry in relevance.ledger:
         if entry.layer in relevance:
-            found[f"channel_relevance/{entry.layer}"] = relevance.channels(entry.layer)
+            found[f"channel_relevance/{hdf5_name(entry.layer)}"] = relevance.channels(entry.layer)
     return found
 
 

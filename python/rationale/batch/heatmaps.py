@@ -1,9 +1,9 @@
 """Explains every picture of a split into one HDF5 file, in constant memory, here or on several workers.
 
 Layout: `id` (N,) text, `label`, `prediction` (N,) int64, `score` (N,) float32, `heatmap` (N, H, W) float32 or float16,
-`channel_relevance/<layer>` (N, C) float32, chunked and compressed; `sentence` (N,) text where it is asked for;
-attributes: model, fingerprint (of its files), dataset, split, pictures (fingerprint), composite, precision, sentences
-(fingerprint of the explainer, or empty), threads, done (pictures written).
+`channel_relevance/<layer>` (N, C) float32 (a `/` in a layer's name is `|`), chunked and compressed; `sentence` (N,) text
+where it is asked for; attributes: model, fingerprint (of its files), dataset, split, pictures (fingerprint), composite,
+precision, sentences (fingerprint of the explainer, or empty), threads, layout (of the file), done (pictures written).
 
 While it works, finished parts lie in `<file>.parts`; the file grows from them as `<file>.part`, and gets its name when
 it is whole. However a run ends, the same command goes on with the parts that are there and comes to the same file.
@@ -24,16 +24,19 @@ from numpy.typing import NDArray
 from rationale.batch.cluster import client, compute
 from rationale.batch.explain import explained, explained_elsewhere
 from rationale.batch.parts import Parts, opened, threads_of
+from rationale.cores import available_cores
 from rationale.datasets import Split
 from rationale.errors import OptionError, OutputError
 from rationale.fetching import is_fetched
 from rationale.lrp import Composite
 from rationale.model import Model
 from rationale.network import on_threads
+from rationale.resources import printable
 
 Report = Callable[[int, int], None]
 
 PRECISIONS = ("float32", "float16")
+LAYOUT = "2"  # another number for another layout of the file
 
 
 def write_heatmaps(
@@ -76,17 +79,18 @@ def write_heatmaps(
         raise OptionError(f"precision {precision!r} is unknown; there are {', '.join(PRECISIONS)}")
     rules = model.composite(composite)
     parts_folder = path.with_name(path.name + ".parts")
-    count = threads or threads_of(parts_folder) or (1 if workers or scheduler else os.cpu_count() or 1)
+    count = threads or threads_of(parts_folder) or (1 if workers or scheduler else available_cores())
     run = {
         "model": model.name,
         "fingerprint": model.fingerprint,
-        "dataset": model.description.dataset or "",
+        "dataset": printable(model.description.dataset or ""),
         "split": split.name,
         "pictures": split.fingerprint(),
         "composite": rules.name,
         "precision": precision,
         "sentences": model.explainer_fingerprint if sentences else "",
         "threads": str(count),
+        "layout": LAYOUT,
     }
     asked = run if threads else {key: value for key, value in run.items() if key != "threads"}
     if _is_done(path, asked, len(split)):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rationale.errors import OutputError
-from rationale.resources import held, write_whole
+from rationale.resources import as_json, held, write_whole
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -48,8 +48,8 @@ class Parts:
         """Keeps a part, in one step."""
         partial = self._path(start).with_suffix(".part")
         with open(partial, "wb") as file:
-            renamed: dict[str, Any] = {name.replace("/", "|"): array for name, array in arrays.items()}
-            np.savez(file, **renamed)
+            plain: dict[str, Any] = dict(arrays)
+            np.savez(file, **plain)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, self._path(start))
@@ -58,7 +58,7 @@ class Parts:
         """A part that is there."""
         try:
             with np.load(self._path(start)) as arrays:
-                return {name.replace("|", "/"): arrays[name] for name in arrays.files}
+                return {name: arrays[name] for name in arrays.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise OutputError(f"{self._path(start)}: is damaged ({error}); remove it and start again") from error
 
@@ -101,7 +101,7 @@ def _has_parts(folder: Path) -> bool:
 def _check_run(path: Path, run: Mapping[str, str]) -> None:
     """What is kept of a run that wrote no part yet binds nobody."""
     if not path.exists() or not _has_parts(path.parent):
-        write_whole(path, json.dumps(run))
+        write_whole(path, as_json(run))
     try:
         kept = dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:

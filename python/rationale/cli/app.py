@@ -1,14 +1,16 @@
 """The command line's frame: groups of commands, options of all, and how mistakes become one line."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rationale import __version__
+from rationale.cores import follow_limits
 from rationale.errors import RationaleError
+from rationale.version import __version__
 
 _ORDER = (
     *("explain", "serve", "compare", "batch", "evaluate", "captions", "train"),
@@ -62,17 +64,24 @@ ThreadsOption = Annotated[
 ]
 GpuOption = Annotated[int | None, typer.Option("--gpu", min=0, help="Number of the GPU; the CPU otherwise.")]
 
+_COMMON = ("--verbose", "-v", "--version")
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 
 def main() -> None:
     """Runs a command; a user's mistake becomes one line and exit code 2."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is half done is tidied up, as after Ctrl-C
+    follow_limits()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    arguments = sys.argv[1:]
-    if "--verbose" in arguments:  # an option of every command, wherever it stands
-        arguments = ["--verbose", *(each for each in arguments if each != "--verbose")]
-    sys.exit(_run(arguments))
+    sys.exit(_run(_with_common_options_first(sys.argv[1:])))
+
+
+def _with_common_options_first(arguments: list[str]) -> list[str]:
+    """What every command understands may stand anywhere before a "--", after which all are names."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    common = [each for each in arguments[:end] if each in _COMMON]
+    return [*common, *(each for each in arguments[:end] if each not in _COMMON), *arguments[end:]]
 
 
 def _run(arguments: list[str]) -> int:
@@ -84,6 +93,9 @@ def _run(arguments: list[str]) -> int:
         return code
     except (RationaleError, typer.exceptions.TyperException) as error:
         complain(error)
+        return 2
+    except UnicodeEncodeError as error:
+        complain(RationaleError(f"{error.object!r}: a name that is no UTF-8, which Caffe cannot take; rename the file"))
         return 2
     except MemoryError as error:
         complain(RationaleError(f"not enough memory: {error or 'none is left'}"))

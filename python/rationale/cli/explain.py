@@ -86,7 +86,7 @@ def _folders_for(pictures: list[Path], out: Path) -> dict[Path, Path]:
     folders: dict[Path, Path] = {}
     taken = {"report.html"}  # the report on all of them
     for picture in pictures:
-        stem = picture.stem or "picture"
+        stem = picture.stem if picture.stem.strip(".") else "picture"
         name, number = stem, 2
         while name in taken:
             name, number = f"{stem}-{number}", number + 1
@@ -127,6 +127,8 @@ def compare(
 
     loaded = Model.load(model, gpu=gpu)
     view = loaded.view(image)
+    if _same(image, out):
+        raise OutputError(f"{image}: would be overwritten by the result; choose another --out")
     maps = heatmaps_of(loaded, view, target, baselines=baselines)
     said = None
     if sentence and loaded.explainer is not None:

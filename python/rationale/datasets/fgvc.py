@@ -125,7 +125,7 @@ def _write(source: Path, target: Path) -> None:
         raise DataError(f"{source}: cannot be read ({error})") from error
     if whole.height <= BANNER:
         raise DataError(f"{source}: is only {whole.height} rows high; the banner alone has {BANNER}")
-    partial = target.with_suffix(".part")
+    partial = target.with_suffix(f".{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         whole.crop((0, 0, whole.width, whole.height - BANNER)).save(partial, "JPEG", quality=95)

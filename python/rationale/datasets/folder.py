@@ -18,7 +18,7 @@ from rationale.datasets.photographs import photographs
 from rationale.datasets.splitting import SHARES, fingerprint, near_duplicates, stratified_split
 from rationale.errors import DataError, ImageError
 from rationale.fetching.digest import short_digest
-from rationale.resources import cache_directory, write_whole
+from rationale.resources import cache_directory, printable, write_whole
 
 SUFFIXES = frozenset(
     ".avif .bmp .gif .jfif .jp2 .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split()  # noqa: SIM905
@@ -62,7 +62,7 @@ class Folder:
         if not chosen:
             raise DataError(f"{self.name} has no split {name!r}, or nothing in it")
         paths = [path for path, _ in chosen]
-        ids = [f"{path.parent.name}/{path.name}" for path in paths]
+        ids = [printable(f"{path.parent.name}/{path.name}") for path in paths]
         labels = np.array([label for _, label in chosen], np.int64)
         return Split(name, ids, photographs(paths), labels, version=_version(paths))
 

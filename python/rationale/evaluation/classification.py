@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from rationale.datasets import Split
-from rationale.evaluation.baselines import scores
+from rationale.gradients.baselines import scores
 from rationale.model import Model
 from rationale.network import Network
 

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.special import softmax
 
 from rationale.errors import OptionError
-from rationale.evaluation.baselines import scores
+from rationale.gradients.baselines import scores
 from rationale.network import Network
 
 Array = NDArray[np.float32]

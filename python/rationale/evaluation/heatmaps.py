@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from rationale.datasets import Split
 from rationale.errors import OptionError
-from rationale.evaluation.baselines import BASELINES, Heatmaps, has_maps, scores
 from rationale.evaluation.flipping import FILLINGS, ORDERS, flip
 from rationale.evaluation.localisation import relevance_mass_accuracy, relevance_rank_accuracy
 from rationale.evaluation.randomisation import model_randomisation, rank_correlation, structural_similarities
+from rationale.gradients.baselines import BASELINES, Heatmaps, has_maps, scores
 from rationale.images import Pixels
 from rationale.lrp import COMPOSITES, Composite, propagate
 from rationale.lrp.start import Classes
 from rationale.model import Model
 from rationale.network import Network
-from rationale.resources import write_whole
+from rationale.resources import as_json, write_whole
 
 Array = NDArray[np.float32]
 Values = dict[str, Any]  # lists of floats, one number a picture, in nested tables
@@ -138,7 +138,7 @@ def measure_heatmaps(
         kept = _kept(path, run)
         if kept is None:
             kept = _measure(model, split, rows, methods[name], settings, random_labels)
-            write_whole(path, json.dumps({"run": run, "values": kept}))
+            write_whole(path, as_json({"run": run, "values": kept}))
         found[name] = kept
     report(len(chosen), len(chosen), "")
     return found

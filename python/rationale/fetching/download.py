@@ -1,5 +1,6 @@
 """Downloads one file, goes on where an earlier attempt was cut off, and verifies it."""
 
+import http.client
 import os
 import time
 import urllib.error
@@ -29,7 +30,7 @@ def download(wanted: Download, path: Path, report: Report = lambda done, total: 
         try:
             _continue(wanted, partial, report)
             break
-        except (OSError, urllib.error.URLError) as error:
+        except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
             if attempt == _TRIES - 1 or (isinstance(error, urllib.error.HTTPError) and error.code < 500):
                 raise DataError(f"{wanted.url} cannot be fetched ({reason})") from error
@@ -72,9 +73,13 @@ def _continue(wanted: Download, partial: Path, report: Report) -> None:
         done = done if goes_on else 0
         total = wanted.size or done + int(answer.headers.get("Content-Length") or 0)
         with open(partial, "ab" if goes_on else "wb") as file:
-            while chunk := answer.read(_CHUNK):
-                file.write(chunk)
-                done += len(chunk)
-                report(done, total)
+            try:
+                while chunk := answer.read(_CHUNK):
+                    file.write(chunk)
+                    done += len(chunk)
+                    report(done, max(done, total))
+            except http.client.IncompleteRead as error:  # sent in chunks, and cut off
+                file.write(error.partial)
+                raise
     if done < total:
         raise OSError(f"cut off after {done} of {total} bytes")

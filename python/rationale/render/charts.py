@@ -144,20 +144,19 @@ def _figure(
 ) -> Iterator[Any]:
     """The axes of a row of panels; the figure is saved in the end."""
     try:
-        import matplotlib
-
-        matplotlib.use("agg")
-        from matplotlib import pyplot
+        from matplotlib import rc_context
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
     except ImportError as error:
         raise OutputError("charts want matplotlib: pip install 'rationale[metrics]'") from error
-    with pyplot.rc_context(_STYLE):
+    with rc_context(_STYLE):
         margin = 1.6 if "sharey" in more and not legend else 0.6
         across = max(
             panels * width + margin, 0.11 * len(title), 0 if legend else 0.06 * len(note)
         )  # inches, for all text
-        figure, grid = pyplot.subplots(
-            1, panels, figsize=(across, height + 0.5), layout="constrained", squeeze=False, **more
-        )
+        figure = Figure(figsize=(across, height + 0.5), layout="constrained")
+        FigureCanvasAgg(figure)  # a canvas of its own: the backend of who calls stays as it is
+        grid = figure.subplots(1, panels, squeeze=False, **more)
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         yield grid[0]
         if legend:
@@ -181,8 +180,6 @@ def _figure(
             figure.savefig(path, metadata={"Software": None})
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
-        finally:
-            pyplot.close(figure)
 
 
 def matrix_chart(path: Path, title: str, counts: Any, names: Sequence[str], *, note: str = "") -> Path:

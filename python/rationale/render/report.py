@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rationale.images import Pixels
 from rationale.render.colours import diverging, symmetric_scale
 from rationale.render.pictures import Map, data_uri, heatmap_picture, outlines_picture, overlay_picture
+from rationale.resources import printable
 
 SHOWN_CLASSES = 5
 # Of phrases and of the outlines of what they name: apart from relevance's red and blue, and from each other to
@@ -70,7 +71,7 @@ def render_report(parts: Sequence[Part], title: str = "Rationale", fragment: boo
     """The page as a string; with `fragment` only the part that a notebook embeds."""
     numbered = [{**part, "id": f"picture-{number + 1}"} for number, part in enumerate(parts)]
     settings = _shared_settings(parts)
-    return _template().render(title=title, parts=numbered, settings=settings, fragment=fragment)
+    return printable(_template().render(title=title, parts=numbered, settings=settings, fragment=fragment))
 
 
 @cache

@@ -1,6 +1,5 @@
 """Measures a model's heatmaps, draws the charts, and keeps the figures: `rationale evaluate heatmaps`."""
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -12,17 +11,17 @@ from rationale.datasets import Dataset, dataset_of
 from rationale.datasets.shuffled import ShuffledLabels
 from rationale.description import Training
 from rationale.errors import ModelError
-from rationale.evaluation.baselines import BASELINES
 from rationale.evaluation.classification import classify
 from rationale.evaluation.estimate import estimate
 from rationale.evaluation.heatmaps import Settings, Values, check_methods, measure_heatmaps, methods_of, settings_for
+from rationale.gradients.baselines import BASELINES
 from rationale.model import Model
 from rationale.network import Network
 from rationale.render.charts import Dot, Line, dot_chart, line_chart
 from rationale.render.terminal import progress_bar
 from rationale.reproduce.measure import in_checkout, keep, measurements_directory
 from rationale.reproduce.results import mean_aopc, write_results
-from rationale.resources import shared_directory
+from rationale.resources import as_json, shared_directory
 from rationale.training import train_classifier
 from rationale.training.display import training_display
 
@@ -147,7 +146,7 @@ def publish(figures: Figures, folder: Path) -> list[Path]:
     """Writes figures and charts into `folder`; of a checkout's own models, whole and on test, into docs/ too."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "figures.json"
-    kept.write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    kept.write_text(as_json(figures, indent=1) + "\n", encoding="utf-8")
     written = [kept, *draw_charts(figures, folder)]
     if figures["ours"] and figures["whole"] and figures["split"] == "test" and in_checkout():
         keep(f"{figures['model']}-heatmaps", figures)

@@ -1,7 +1,6 @@
 """Times commands as a user runs them, and notes on what machine that was."""
 
 import json
-import os
 import platform
 import statistics
 import subprocess
@@ -13,10 +12,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rationale import __version__
+from rationale.cores import available_cores
 from rationale.errors import OutputError
 from rationale.network.pycaffe import pycaffe
-from rationale.resources import shared_directory
+from rationale.resources import as_json, shared_directory
+from rationale.version import __version__
 
 
 def measurements_directory() -> Path:
@@ -47,7 +47,7 @@ def keep(name: str, figures: dict[str, Any], keeping: Sequence[str] | None = ())
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     kept = {key: value for key, value in before.items() if keeping is None or key in keeping}
     kept |= figures
-    text = json.dumps({**kept, "where": machine()}, ensure_ascii=False, indent=1)
+    text = as_json({**kept, "where": machine()}, indent=1)
     path.write_text(text + "\n", encoding="utf-8")
     return {key: value for key, value in kept.items() if key != "where"}
 
@@ -57,7 +57,7 @@ def machine() -> dict[str, str]:
     names = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "processor": f"{os.cpu_count()} × {names[0] if names else platform.machine()}",
+        "processor": f"{available_cores()} × {names[0] if names else platform.machine()}",
         "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.system()),
         "versions": ", ".join(
             [

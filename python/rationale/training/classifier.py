@@ -18,6 +18,7 @@ from rationale.model import Model
 from rationale.network import Network, Solver, on_threads
 from rationale.training.augment import augment, augmented_photographs
 from rationale.training.averaging import Average
+from rationale.training.interrupts import let_interrupts_in
 from rationale.training.loop import Progress, Report, folder_of_its_own, last_update, run, seed_of
 
 LEARNT, VALIDATION = "accuracy, training batches with what augments them", "accuracy, validation split"  # curves
@@ -84,7 +85,8 @@ def train_classifier(
             if how.with_val:
                 return
             with average.instead(solver) if average else nullcontext():
-                progress.add(VALIDATION, classify(model, checked, val).accuracy())
+                found = classify(model, checked, val, lambda done, total: let_interrupts_in())
+            progress.add(VALIDATION, found.accuracy())
 
         def update(iteration: int) -> dict[str, float]:
             loss = solver.step(training_batch(model, train, solver, seed_of(solver)))

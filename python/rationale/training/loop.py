@@ -11,8 +11,9 @@ import numpy as np
 
 from rationale.errors import ModelError, OutputError
 from rationale.network import Solver
-from rationale.resources import held, write_whole
+from rationale.resources import as_json, held, write_whole
 from rationale.training.averaging import Average
+from rationale.training.interrupts import interrupts_wait, let_interrupts_in
 
 CHECK_EVERY = 1000  # updates between measurements on the validation split, where the solver names no test_interval
 
@@ -30,6 +31,7 @@ class Progress:
     since: list[dict[str, float]] = field(default_factory=list)  # what each update since the last entry measured
     run: dict[str, str] = field(default_factory=dict)  # what is trained, on what, and how
     remark: str = ""  # for who watches
+    checked: int = 0  # update after which was last measured
 
     def add(self, name: str, value: float) -> None:
         """A point of a curve, at the present update."""
@@ -53,6 +55,8 @@ def run(
 ) -> Progress:
     """Updates until `last`, from the last snapshot in `folder` if there is one.
 
+    Ctrl-C and SIGTERM wait for the end of the update, and of its account; the training can go on from there.
+
     Args:
         solver: with its snapshots in `folder`.
         folder: where snapshots and progress.json are.
@@ -60,13 +64,14 @@ def run(
         last: number of the last update.
         update: makes the update of that number, which depends on nothing but it and the weights, and returns what it
             measured, by the name of the curve.
-        check: adds what is measured every test_interval.
+        check: adds what is measured every test_interval; may let interrupts in, and is then called again.
         begin: called before the first update, for weights to start with.
         average: takes the weights after every update.
         report: called after every tenth update.
 
     Raises:
         OutputError: the folder holds another training or a longer one, or its snapshot is gone.
+        KeyboardInterrupt: it was interrupted; what was learnt is kept.
     """
     progress = _resume(solver, folder, identity, last)
     if progress.snapshot is None:
@@ -77,28 +82,35 @@ def run(
     every = solver.parameter.snapshot or last
     interval = solver.parameter.test_interval or CHECK_EVERY
     started = time.monotonic() - progress.seconds
-    try:
-        while solver.iteration < last:
-            solver.seed(seed + solver.iteration)  # dropout, too, depends on nothing but the seed and the iteration
-            progress.since.append(dict(update(solver.iteration)))
-            if average is not None:
-                average.add(solver)
-            now = progress.iteration = solver.iteration
-            progress.seconds = time.monotonic() - started
-            if now % min(100, interval) == 0 or now == last:
-                for name in dict.fromkeys(name for each in progress.since for name in each):
-                    progress.add(name, float(np.mean([each[name] for each in progress.since if name in each])))
-                progress.since.clear()
-            if now % interval == 0 or now == last:
-                check(progress)
-            if now % every == 0 or now == last:
+    with interrupts_wait():
+        try:
+            now = progress.iteration
+            if progress.checked < now and (now % interval == 0 or now == last):
+                check(progress)  # an interrupt came before it
+                progress.checked = now
                 _save(solver, progress, folder, average)
-            if now % 10 == 0 or now == last:
-                report(progress, last)
-    except KeyboardInterrupt:
-        progress.iteration = solver.iteration
-        _save(solver, progress, folder, average)
-        raise
+            while solver.iteration < last:
+                solver.seed(seed + solver.iteration)  # dropout, too, depends on nothing but the seed and the iteration
+                progress.since.append(dict(update(solver.iteration)))
+                if average is not None:
+                    average.add(solver)
+                now = progress.iteration = solver.iteration
+                progress.seconds = time.monotonic() - started
+                if now % min(100, interval) == 0 or now == last:
+                    for name in dict.fromkeys(name for each in progress.since for name in each):
+                        progress.add(name, float(np.mean([each[name] for each in progress.since if name in each])))
+                    progress.since.clear()
+                let_interrupts_in()
+                if now % interval == 0 or now == last:
+                    check(progress)
+                    progress.checked = now
+                if now % every == 0 or now == last:
+                    _save(solver, progress, folder, average)
+                if now % 10 == 0 or now == last:
+                    report(progress, last)
+        except KeyboardInterrupt:
+            _save(solver, progress, folder, average)
+            raise
     return progress
 
 
@@ -141,7 +153,7 @@ def _save(solver: Solver, progress: Progress, folder: Path, average: Average | N
     progress.snapshot = solver.snapshot().name
     if average is not None:
         average.save(folder / progress.snapshot)
-    write_whole(folder / "progress.json", json.dumps(asdict(progress)))
+    write_whole(folder / "progress.json", as_json(asdict(progress)))
     if before is not None and before != progress.snapshot:
         for suffix in (".solverstate", ".caffemodel"):
             (folder / before).with_suffix(suffix).unlink(missing_ok=True)

@@ -1,7 +1,6 @@
 """Trains several networks at once, each in a process of its own on one thread, so that each is the same anywhere."""
 
 import multiprocessing
-import os
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,6 +9,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+from rationale.cores import available_cores
 from rationale.description import Description
 from rationale.errors import NetworkError, RationaleError
 from rationale.model import Model
@@ -54,7 +54,7 @@ def train_side_by_side(runs: Sequence[Run], *, at_once: int | None = None) -> li
     try:
         with progress_bar(f"training {len(runs)} networks") as advance:
             while waiting or working:
-                while waiting and len(working) < (at_once or os.cpu_count() or 1):
+                while waiting and len(working) < (at_once or available_cores()):
                     number, run = waiting.pop(0)
                     working.update(_started(number, run))
                 for ready in wait(list(working)):
@@ -76,6 +76,9 @@ def train_side_by_side(runs: Sequence[Run], *, at_once: int | None = None) -> li
     finally:
         for _, process in working.values():
             process.terminate()
+        for _, process in working.values():
+            process.join(_PATIENCE)
+            process.kill()
             process.join()
     return [weights[number] for number in range(len(runs))]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rationale.errors import OptionError
-from rationale.evaluation.baselines import rectified_gradient
+from rationale.gradients.baselines import rectified_gradient
 from rationale.explanation import softmax
 from rationale.images import Pixels, load_image
 from rationale.lrp import Relevance, propagate

@@ -13,7 +13,7 @@ from fastapi import FastAPI, Query, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from rationale import __version__
+from rationale.version import __version__
 from rationale.errors import OptionError, RationaleError
 from rationale.lrp import COMPOSITES
 from rationale.visualizer.client import Client

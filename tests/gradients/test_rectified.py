@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rationale.evaluation.baselines import deconvolution, gradient, guided_backpropagation, rectified_gradient
+from rationale.gradients.baselines import deconvolution, gradient, guided_backpropagation, rectified_gradient
 from rationale.model import Model
 from rationale.network import Network
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rationale.errors import NetworkError, RuleError
-from rationale.evaluation import baselines
+from rationale.gradients import baselines
 from rationale.network import Network
 from tests import networks
 
