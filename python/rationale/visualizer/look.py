@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rationale.errors import OptionError
-from rationale.gradients.baselines import rectified_gradient
 from rationale.explanation import softmax
+from rationale.gradients.baselines import rectified_gradient
 from rationale.images import Pixels, load_image
 from rationale.lrp import Relevance, propagate
 from rationale.model import Model

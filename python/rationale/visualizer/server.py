@@ -13,9 +13,9 @@ from fastapi import FastAPI, Query, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from rationale.version import __version__
 from rationale.errors import OptionError, RationaleError
 from rationale.lrp import COMPOSITES
+from rationale.version import __version__
 from rationale.visualizer.client import Client
 from rationale.visualizer.examples import examples_of
 from rationale.visualizer.frame import Frame
