@@ -1,9 +1,10 @@
 """Explains every picture of a split into one HDF5 file, in constant memory, here or on several workers.
 
 Layout: `id` (N,) text, `label`, `prediction` (N,) int64, `score` (N,) float32, `heatmap` (N, H, W) float32 or float16,
-`channel_relevance/<layer>` (N, C) float32 (a `/` in a layer's name is `|`), chunked and compressed; `sentence` (N,) text
-where it is asked for; attributes: model, fingerprint (of its files), dataset, split, pictures (fingerprint), composite,
-precision, sentences (fingerprint of the explainer, or empty), threads, layout (of the file), done (pictures written).
+`channel_relevance/<layer>` (N, C) float32 (a `/` in a layer's name is `|`), chunked and compressed; `sentence` (N,)
+text where it is asked for; attributes: model, fingerprint (of its files), dataset, split, pictures (fingerprint),
+composite, precision, sentences (fingerprint of the explainer, or empty), threads, layout (of the file), done (pictures
+written).
 
 While it works, finished parts lie in `<file>.parts`; the file grows from them as `<file>.part`, and gets its name when
 it is whole. However a run ends, the same command goes on with the parts that are there and comes to the same file.
