@@ -1,0 +1,131 @@
+"""Sentences in the product: what a user of explain, batch and compare sees of them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from rationale.batch import write_heatmaps
+from rationale.captions.known import KnownRegions
+from rationale.datasets import load_dataset
+from rationale.errors import DataError, ModelError
+from rationale.explainer.decoding import Decoded
+from rationale.explainer.explainer import read_spoken, write_spoken
+from rationale.model import Model
+from tests.conftest import needs
+from tests.test_cli import run
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return Model.load("flight")
+
+
+@pytest.fixture(scope="module")
+def photograph() -> Path:
+    needs("flight")
+    files = load_dataset("flight").split("test").files
+    assert files is not None
+    return files[3]
+
+
+def test_explain_says_why(model: Model, photograph: Path, tmp_path: Path) -> None:
+    done = run("explain", photograph, "--model", "flight", "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads((tmp_path / "out" / "explanation.json").read_text())
+    assert f"\n  {told['sentence']}\n" in done.stdout
+    assert told["sentence"].endswith(".")
+    assert len(told["sentences"]) == 3
+    assert model.explainer is not None
+    assert model.explainer.spoken.language is not None
+    assert model.explainer.spoken.language.nouns[told["label"]] in told["sentence"]
+    for mention in told["sentences"][0]["mentions"]:
+        assert told["sentence"][mention["start"] : mention["end"]] == mention["text"]
+    assert 0 <= told["consistency"] <= 1  # the photograph is one of the data set's own, so that its parts are known
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count('class="phrase" style="--colour:') >= 1
+    assert "Outlines of the parts" in page
+    with h5py.File(tmp_path / "out" / "explanation.h5") as file:
+        assert file["sentences"].asstr()[0] == told["sentence"]
+        assert set(file["regions"]) >= {"body", "tail"}
+
+
+def test_no_sentence_where_none_is_wanted_or_there_is_no_explainer(photograph: Path, tmp_path: Path) -> None:
+    run("explain", photograph, "--model", "flight", "--no-sentence", "--out", tmp_path / "out")
+    told = json.loads((tmp_path / "out" / "explanation.json").read_text())
+    assert (told["sentence"], told["sentences"], told["consistency"]) == (None, [], None)
+    assert Model.load("mnist").explain(np.zeros((28, 28), np.uint8)).sentence is None
+
+
+def test_a_changed_photograph_has_no_known_parts(model: Model, photograph: Path, tmp_path: Path) -> None:
+    known = KnownRegions(model)
+    assert known.of(photograph) is not None
+    copy = tmp_path / "renamed.jpg"
+    copy.write_bytes(photograph.read_bytes())
+    assert known.of(copy) is None
+    impostor = tmp_path / photograph.name
+    Image.new("RGB", (300, 150), "white").save(impostor)
+    assert known.of(impostor) is None
+
+
+def test_doubt_and_other_classes_are_said(model: Model) -> None:
+    explainer = model.explainer
+    assert explainer is not None
+    words = ["this", "is", "an", "airliner", "because", "it", "has", "many", "windows", "and", "low", "wings"]
+    decoded = Decoded(tuple(explainer.spoken.vocabulary.encode(words)), -2.0)
+    sure = explainer.sentence(decoded, 0, [(0, 0.99), (1, 0.01)])
+    assert sure.text == "This is an airliner because it has many windows and low wings."
+    assert [sure.text[m.start : m.end] for m in sure.mentions] == ["many windows", "low wings"]
+    assert sure.parts == ("windows", "wing")
+    assert sure.probability == pytest.approx(np.exp(-2))
+    doubtful = explainer.sentence(decoded, 0, [(0, 0.6), (1, 0.4)])
+    assert doubtful.text.startswith("This is probably an airliner because")
+    assert doubtful.text.endswith("; it could also be a small aircraft.")
+    assert [doubtful.text[m.start : m.end] for m in doubtful.mentions] == ["many windows", "low wings"]
+    assert explainer.sentence(decoded, 0, [(1, 0.9), (0, 0.1)]).text.startswith("This would be an airliner because")
+
+
+def test_every_sentence_is_of_the_language_and_names_its_class(model: Model) -> None:
+    rng = np.random.default_rng(0)
+    views = [rng.integers(0, 256, (144, 288, 3), dtype=np.uint8) for _ in range(3)]  # noise, not aircraft
+    assert model.explainer is not None
+    language = model.explainer.spoken.language
+    assert language is not None
+    for target in model.labels:
+        for each in model.explain_views(views, ["a", "b", "c"], target=target):
+            reading = language.read(each.sentences[0].words)
+            assert reading is not None
+            assert reading.label == target
+
+
+def test_batch_keeps_sentences(model: Model, photograph: Path, tmp_path: Path) -> None:
+    test = load_dataset("flight").split("test")
+    few = replace(test, ids=test.ids[:2], images=test.images[:2], labels=test.labels[:2])
+    path = write_heatmaps(model, few, tmp_path / "two.h5", sentences=True, threads=1)
+    with h5py.File(path) as file:
+        said = file["sentence"].asstr()[:].tolist()
+    assert said == [each.sentence for each in model.explain_batch([test.images[0], test.images[1]])]
+    with pytest.raises(ModelError, match="has no explainer"):
+        write_heatmaps(Model.load("mnist"), few, tmp_path / "none.h5", sentences=True)
+
+
+def test_files_that_do_not_fit_are_named(model: Model, tmp_path: Path) -> None:
+    how = model.explainer_settings
+
+    def load(spoken: Path) -> None:
+        changed = replace(model.description, explainer=replace(how, language=spoken))
+        Model("mine", model.directory, changed).explainer  # noqa: B018
+
+    damaged = tmp_path / "damaged.json"
+    damaged.write_text("{")
+    with pytest.raises(DataError, match=r"damaged\.json: cannot be read"):
+        load(damaged)
+    known = read_spoken(how.language)
+    fewer = tmp_path / "fewer.json"
+    write_spoken(fewer, replace(known, vocabulary=replace(known.vocabulary, words=known.vocabulary.words[:-1])))
+    with pytest.raises(DataError, match=r"fewer\.json: has 77 words, the network in .* 78"):
+        load(fewer)
