@@ -91,9 +91,14 @@ def test_a_few_updates_learn_and_a_kill_changes_nothing(model: Model, tmp_path: 
         assert said[0].parts == (("windows",) if known.labels[row] == 0 else ("body",))
 
 
-def test_reinforce_raises_the_reward(model: Model, tmp_path: Path) -> None:
+def test_reinforce_raises_the_reward(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nothing is taught here, so that what rises, rises by reward alone; faster than it is taught in earnest.
+    monkeypatch.setattr("rationale.training.explainer.relevance_weights", lambda said: np.zeros(said.shape))
     how = model.explainer_settings
     assert how.discriminative_solver is not None
+    solver = tmp_path / "solver.prototxt"
+    text = how.discriminative_solver.read_text().replace("base_lr: 0.0005", "base_lr: 0.01")
+    solver.write_text(text.replace("explainer.prototxt", str(how.network)))
 
     class Judge:
         """Likes sentences that speak of wheels."""
@@ -103,18 +108,19 @@ def test_reinforce_raises_the_reward(model: Model, tmp_path: Path) -> None:
             liked = np.array([float(wheels in words) for words in sentences])
             return np.stack([liked, liked], axis=1)
 
-    stage = Stage(model, lessons(), tmp_path, how.discriminative_solver, "explanation", 1)
+    stage = Stage(model, lessons(), tmp_path, solver, "explanation", 1)
     stage._begin()
     random = np.random.default_rng(0)
     rewards = [stage._judged(random, Judge())["reward"] for _ in range(60)]  # type: ignore[arg-type]
-    assert np.mean(rewards[-10:]) > np.mean(rewards[:10]) + 0.2
+    assert np.mean(rewards[:5]) < 0.6
+    assert np.mean(rewards[-10:]) > 0.9
 
 
 def test_the_reward_does_not_see_the_class() -> None:
     hidden = hidden_words(WORDS, LANGUAGE)
     sentences = [tuple(WORDS.encode(["this", "is", "an", "airliner"])), tuple(WORDS.encode(["this", "is"]))]
     words, cont, ends = as_read(sentences, 6, hidden)
-    assert WORDS.decode(words[:, 0]) == ["this", "is", "an"]
+    assert WORDS.decode(words[:, 0]) == ["this", "is"]  # "an" would tell the airliner, too
     assert ends.tolist() == [4, 2]
     assert cont[:, 0].tolist() == [0, 1, 1, 1, 1, 1]
 
