@@ -63,7 +63,8 @@ lint: setup
 # CI compares with the peers and drives the page in Chromium; elsewhere those tests are skipped, and say so, unless
 # `make peers` and `make chromium` came first.
 test: lint $(if $(CI),peers chromium)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/browser
+	$(BIN)/python -m pytest tests/browser  # a process of its own: the browser's event loop would stay in the others' way
 	$(BIN)/python tests/pycaffe_suite.py
 
 lowest: $(BIN)/pip

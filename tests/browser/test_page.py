@@ -25,7 +25,7 @@ def text(page: Any, selector: str) -> str:
     return page.locator(selector).first.inner_text()
 
 
-def holds(page: Any, script: str, seconds: float = 20) -> None:
+def holds(page: Any, script: str, seconds: float = 60) -> None:
     """Waits until an expression is true; Playwright's own way to wait wants eval, which the page's policy forbids."""
     until(lambda: page.evaluate(script), seconds)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rationale.lrp import COMPOSITES, propagate
-from rationale.lrp.rules import epsilon
+from rationale.lrp.rules import Rule, epsilon
 from rationale.network import Network
 from rationale.network.pycaffe import pycaffe
 from tests import networks
@@ -69,6 +69,12 @@ DEEP = ["imagenet", "vgg16"]
 KINDS = ["LeNet", "CaffeNet-like", "ResNet with BatchNorm", "signed input, negative biases", *DEEP]
 
 
+def of_weights(network: Network, rule: Rule) -> dict[str, Rule]:
+    """The rule for every kind of layer with weights; pools and sums keep theirs, as zennit's do."""
+    types = {node.type for node in network.graph.nodes} & {"Convolution", "InnerProduct"}
+    return {f"type:{each}": rule for each in types}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_relevance_equals_zennits(kind: str, tmp_path: Path) -> None:
     """Per sample, the largest difference is at most 1e-4 of the largest relevance, for every composite.
@@ -85,7 +91,7 @@ def test_relevance_equals_zennits(kind: str, tmp_path: Path) -> None:
     for name in NAMES:
         composite = COMPOSITES[name]
         if name == "epsilon" and kind in DEEP:
-            name, composite = "epsilon 0.01", composite.with_layers({"*": epsilon(0.01)})
+            name, composite = "epsilon 0.01", composite.with_layers(of_weights(network, epsilon(0.01)))
         ours = propagate(network, batch, composite=composite, bounds=bounds, keep=["data"])
         twin.take_decisions(network)
         theirs = zennit_relevance(twin, batch.astype(np.float64), ours.targets, name, bounds)

@@ -58,8 +58,9 @@ def test_figures_of_an_earlier_run_are_kept_only_where_asked(tmp_path: Path, mon
 
 
 def test_curves_are_drawn_with_or_without_accuracies(tmp_path: Path) -> None:
-    both = Progress(loss=[(10, 2.0), (20, 1.0)], accuracy=[(20, 0.5)])
-    one = Progress(loss=[(10, 2.0), (20, 1.0)])
+    loss = {"loss": [(10, 2.0), (20, 1.0)]}
+    both = Progress(curves={**loss, "accuracy, validation split": [(20, 0.5)]})
+    one = Progress(curves=loss)
     for name, progress in (("both.png", both), ("one.png", one)):
         assert draw_curves("a network", progress, tmp_path / name).stat().st_size > 5000
 

@@ -57,7 +57,7 @@ def served(*options: str, environment: dict[str, str] | None = None, port: int =
         process.stdout.close()
 
 
-def until(holds: object, seconds: float = 20, every: float = 0.05) -> None:
+def until(holds: object, seconds: float = 60, every: float = 0.05) -> None:
     """Waits until a function returns something true."""
     end = time.monotonic() + seconds
     while not holds():  # type: ignore[operator]
