@@ -67,6 +67,7 @@ def opened(browser: object, server: Served) -> Iterator[Callable[..., object]]:
     def open_page(hash_: str = "", size: tuple[int, int] = (1440, 900), **how: object) -> object:
         context = browser.new_context(viewport={"width": size[0], "height": size[1]}, permissions=["camera"], **how)  # type: ignore[attr-defined]
         contexts.append(context)
+        context.set_default_timeout(90_000)
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
