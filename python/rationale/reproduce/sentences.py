@@ -76,7 +76,7 @@ def reproduce_sentences(name: str, folder: Path) -> Figures:
 
 
 def _is_shipped_kind(run: Figures) -> bool:
-    return run["captions"] == LINKED and run["variant"] == "explanation"
+    return (run["captions"], run["variant"]) == (LINKED, "explanation")
 
 
 def _without_sentences(run: Figures) -> Figures:
