@@ -106,7 +106,10 @@ def test_a_missing_prototxt_is_named(tmp_path: Path) -> None:
     [
         (networks.layer("odd", "Convolutoin", "data"), "did you mean 'Convolution'"),
         (networks.dense("score", "dara", 2), "did you mean 'data'"),
-        (networks.dense("same", "data", 2) + networks.dense("same", "data", 2), "two layers are named 'same'"),
+        (
+            networks.dense("same", "data", 2) + networks.dense("same", "data", 2),
+            "two layers with weights are named 'same'",
+        ),
         (networks.layer("read", "Data"), "give the deploy definition"),
         (networks.layer("own", "Python", "data"), "runs Python code of its own"),
         (networks.convolution("none", "data", 4, 3, "group: 0"), "has group: 0"),

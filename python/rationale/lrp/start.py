@@ -73,7 +73,7 @@ class UnitActivation:
 
     def node(self, network: Network) -> Node:
         """See StartAt."""
-        return network.graph.score_node(self.layer)
+        return network.graph.score_node() if self.layer is None else network.graph.node(self.layer)
 
     def begin(self, network: Network, node: Node, value: str) -> Start:
         """See StartAt."""

@@ -4,17 +4,17 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from rationale.errors import NetworkError
+from rationale.network.kinds import kind, use_of_files
 from rationale.network.prototxt import LayerParameter, NetParameter
-from rationale.network.pycaffe import layer_types, messages
-
-_DATA_TYPES = frozenset({"Data", "HDF5Data", "ImageData", "MemoryData", "WindowData"})
+from rationale.network.pycaffe import layer_types
+from rationale.network.state import stages_of, test_phase_layers
 
 
 def check_network(network: NetParameter, name: str) -> None:
     """Refuses definitions that cannot be run on pictures handed over from Python.
 
     Raises:
-        NetworkError: no layers, no Input layer or one without a shape, a layer that reads its own data, an unknown
+        NetworkError: no layers, no Input layer or one without a shape, a layer that reads or writes files, an unknown
             layer type, a bottom that no layer before it makes, or two layers of one name.
     """
     layers = test_phase_layers(network)
@@ -23,54 +23,40 @@ def check_network(network: NetParameter, name: str) -> None:
     available: set[str] = set()
     names: set[str] = set()
     for layer in layers:
-        if layer.name in names:
-            raise NetworkError(f"{name}: two layers are named {layer.name!r}")
-        names.add(layer.name)
         _check_type(layer, name)
+        if kind(layer.type).holds_weights(layer):
+            if layer.name in names:
+                raise NetworkError(
+                    f"{name}: two layers with weights are named {layer.name!r}; give them different names"
+                )
+            names.add(layer.name)
         for bottom in layer.bottom:
             if bottom not in available:
-                hint = _hint(bottom, available)
+                hint = _stage_hint(network, bottom) or _hint(bottom, available)
                 raise NetworkError(f"{name}: layer {layer.name!r} wants {bottom!r}, which no layer before makes{hint}")
         available.update(layer.top)
     if not any(layer.type == "Input" for layer in layers):
         raise NetworkError(f"{name}: has no Input layer, so that no picture can be handed to it")
 
 
-def test_phase_layers(network: NetParameter) -> list[LayerParameter]:
-    """The layers that Caffe would build in its TEST phase."""
-    return [layer for layer in network.layer if _included(layer)]
-
-
-def _included(layer: LayerParameter) -> bool:
-    def meets(rules: Iterable[object]) -> bool:
-        return any(_rule_holds_in_test(rule) for rule in rules)
-
-    return meets(layer.include) if layer.include else not meets(layer.exclude)
-
-
-def _rule_holds_in_test(rule: object) -> bool:
-    """Caffe's NetStateRule for phase TEST, level 0 and no stages."""
-    if rule.HasField("phase") and rule.phase != messages().TEST:  # type: ignore[attr-defined]
-        return False
-    wants_level = rule.HasField("min_level") and rule.min_level > 0  # type: ignore[attr-defined]
-    below_level = rule.HasField("max_level") and rule.max_level < 0  # type: ignore[attr-defined]
-    return not (wants_level or below_level or rule.stage)  # type: ignore[attr-defined]
-
-
 def _check_type(layer: LayerParameter, name: str) -> None:
-    if layer.type in _DATA_TYPES:
-        raise NetworkError(
-            f"{name}: layer {layer.name!r} ({layer.type}) reads its own data; give the deploy definition, "
-            "which begins with an Input layer"
-        )
+    check_files(layer, name, "give the deploy definition, which begins with an Input layer")
     if layer.type not in layer_types():
         hint = _hint(layer.type, layer_types())
         raise NetworkError(f"{name}: layer {layer.name!r} has type {layer.type!r}, which Caffe does not know{hint}")
-    if layer.type == "Python":
-        raise NetworkError(f"{name}: layer {layer.name!r} runs Python code of its own, which is not allowed here")
     _check_divisors(layer, name)
     if layer.type == "Input" and not layer.input_param.shape:
         raise NetworkError(f"{name}: Input layer {layer.name!r} gives no shape")
+
+
+def check_files(layer: LayerParameter, name: str, instead: str) -> None:
+    """Refuses a layer that reads or writes files, or runs other code.
+
+    Raises:
+        NetworkError: it does; `instead` says what to do.
+    """
+    if use := use_of_files(layer):
+        raise NetworkError(f"{name}: layer {layer.name!r} ({layer.type}) {use}, which is not allowed here; {instead}")
 
 
 def _check_divisors(layer: LayerParameter, name: str) -> None:
@@ -87,6 +73,13 @@ def _check_divisors(layer: LayerParameter, name: str) -> None:
     for key, numbers in values.items():
         if 0 in numbers:
             raise NetworkError(f"{name}: layer {layer.name!r} has {key}: 0; it must be at least 1")
+
+
+def _stage_hint(network: NetParameter, blob: str) -> str:
+    """In which stages a layer would make the blob."""
+    stages = next((stages_of(layer) for layer in network.layer if blob in layer.top and stages_of(layer)), [])
+    given = " ".join(f"--stage {each}" for each in stages)
+    return f"; one does in another stage: give {given} (stages={stages!r} in Python)" if stages else ""
 
 
 def _hint(word: str, known: Iterable[str]) -> str:

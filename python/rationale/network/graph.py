@@ -6,6 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from rationale.errors import NetworkError
+from rationale.network.head import Head, find_heads, the_head
+from rationale.network.kinds import kind
 from rationale.network.prototxt import LayerParameter
 
 
@@ -13,7 +15,8 @@ from rationale.network.prototxt import LayerParameter
 class Node:
     """One layer as Caffe runs it, among them the Split layers that Caffe inserts where a blob is read twice.
 
-    `bottoms` and `tops` are indices of blobs. A layer that works in place has the same blob in both.
+    `bottoms` and `tops` are indices of blobs. A layer that works in place has the same blob in both. `shape` is that of
+    its first output for a batch of one; `rises` says that each value of it grows with the value below, or never falls.
     """
 
     index: int
@@ -22,6 +25,8 @@ class Node:
     bottoms: tuple[int, ...]
     tops: tuple[int, ...]
     parameter: LayerParameter | None
+    shape: tuple[int, ...] = ()
+    rises: bool = False
 
     @property
     def in_place(self) -> bool:
@@ -95,47 +100,90 @@ class Graph:
                     waiting.append(maker)
         return [self.nodes[index] for index in sorted(found)]
 
-    def score_node(self, name: str | None = None) -> Node:
-        """The layer whose output is the class scores: the one named, or under the topmost Softmax, or the topmost.
+    @cached_property
+    def heads(self) -> tuple[Head, ...]:
+        """The outputs of the network, each with the layer of its scores."""
+        return find_heads(self)
+
+    def head(self, name: str | None = None) -> Head | None:
+        """The output to which a layer belongs, as the layer of its scores or above it; the network's own where None.
 
         Raises:
             NetworkError: no layer has that name, or the network ends in several outputs, so that the user must choose.
         """
-        if name:
-            return self.node(name)
-        read = {blob for node in self.nodes for blob in node.bottoms if not node.in_place}
-        ends = [node for node in self.nodes if node.tops and not set(node.tops) & read and node.type != "Input"]
-        ends = [node for node in ends if not any(_replaces(later, node) for later in ends)]
-        softmax = [node for node in ends if node.type == "Softmax"]
-        candidates = softmax or ends
-        if len(candidates) != 1:
-            names = ", ".join(node.name for node in candidates) or "none"
-            raise NetworkError(f"which layer holds the class scores? outputs: {names}; name the target layer")
-        top = candidates[0]
-        while top.type in ("Softmax", "Split"):
-            maker = self.maker(top.bottoms[0], before=top.index)
-            if maker is None:
-                raise NetworkError(f"the network has no score layer under {top.name!r}")
-            top = maker
-        return top
+        if name is None:
+            return the_head(self.heads)
+        node = self.node(name)
+        return next((head for head in self.heads if node in (head.score, *head.above)), None)
 
+    def score_node(self, name: str | None = None) -> Node:
+        """The layer whose output is the class scores, under what only squashes them: that of the network's output.
 
-def _replaces(later: Node, node: Node) -> bool:
-    return later.in_place and later.tops == node.tops and later.index > node.index
+        With a name, the layer of that name, or that of the scores under it where it is itself what squashes them.
+
+        Raises:
+            NetworkError: no layer has that name, or the network ends in several outputs, so that the user must choose.
+        """
+        head = self.head(name)
+        return head.score if head is not None else self.node(str(name))
+
+    def input_blob(self, name: str) -> int:
+        """Index of the blob that an Input layer makes under that name.
+
+        Raises:
+            NetworkError: none does.
+        """
+        for node in self.nodes:
+            for blob in node.tops:
+                if node.type == "Input" and self.blob_names[blob] == name:
+                    return blob
+        raise NetworkError(f"no input is named {name!r}")
 
 
 def read_graph(net: Any, layers: Sequence[LayerParameter]) -> Graph:
-    """The graph of a running `caffe.Net` that was built from `layers`."""
-    parameters = {layer.name: layer for layer in layers}
-    nodes = tuple(
-        Node(
-            index=index,
-            name=name,
-            type=net.layers[index].type,
-            bottoms=tuple(net._bottom_ids(index)),
-            tops=tuple(net._top_ids(index)),
-            parameter=parameters.get(name),
+    """The graph of a running `caffe.Net` that was built from `layers`, or from some of them in that order.
+
+    A layer that bears the name of an input, without making it, gets another name, for names tell what is meant.
+    """
+    blob_names = tuple(net._blob_names)
+    inputs = {blob_names[blob] for blob in net._inputs}
+    taken = inputs | set(net._layer_names)
+    nodes = []
+    for index, (name, layer) in enumerate(zip(net._layer_names, _in_order(net, layers), strict=True)):
+        type_, tops = net.layers[index].type, tuple(net._top_ids(index))
+        rises = kind(type_).rises
+        weights = [blob.data for blob in net.layers[index].blobs]
+        nodes.append(
+            Node(
+                index=index,
+                name=free_name(name, taken) if name in inputs and type_ != "Input" else name,
+                type=type_,
+                bottoms=tuple(net._bottom_ids(index)),
+                tops=tops,
+                parameter=layer,
+                shape=tuple(net._blobs[tops[0]].shape) if tops else (),
+                rises=rises is not None and layer is not None and rises(layer, weights),
+            )
         )
-        for index, name in enumerate(net._layer_names)
-    )
-    return Graph(nodes, tuple(net._blob_names))
+    return Graph(tuple(nodes), blob_names)
+
+
+def _in_order(net: Any, layers: Sequence[LayerParameter]) -> list[LayerParameter | None]:
+    """The definition of each layer of a net; None for the Splits that Caffe puts in by itself."""
+    found: list[LayerParameter | None] = []
+    start = 0
+    for index, name in enumerate(net._layer_names):
+        own = (name, net.layers[index].type)
+        at = next((at for at in range(start, len(layers)) if (layers[at].name, layers[at].type) == own), None)
+        found.append(None if at is None else layers[at])
+        start = start if at is None else at + 1
+    return found
+
+
+def free_name(wish: str, taken: set[str]) -> str:
+    """The name, with a number where it is taken; it is taken then."""
+    name, number = wish, 2
+    while name in taken:
+        name, number = f"{wish}#{number}", number + 1
+    taken.add(name)
+    return name

@@ -1,7 +1,8 @@
 """Network: a Caffe classifier that runs forward on batches of any size and backward from any layer."""
 
+import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -18,11 +19,14 @@ from rationale.network.graph import Graph, Node, read_graph
 from rationale.network.prototxt import NetParameter, read_network, to_text
 from rationale.network.pycaffe import caffe_errors, pycaffe
 from rationale.network.rewrite import for_explaining
-from rationale.network.weights import load_weights
+from rationale.network.samples import check_samples, sample_axes
+from rationale.network.weights import check_statistics, load_weights
 from rationale.network.words import check_words
 
 Array = NDArray[np.float32]
 Blob = Any  # caffe.Blob
+
+_log = logging.getLogger(__name__)
 
 
 class Network:
@@ -47,6 +51,8 @@ class Network:
         self.graph: Graph = read_graph(net, definition.layer)
         self.derived: dict[str, Any] = {}  # what rooms above keep of what they computed from the weights
         self._blobs: list[Blob] = list(net._blobs)
+        self._inputs: dict[str, int] = {self.graph.blob_names[blob]: blob for blob in net._inputs}
+        self.understood: tuple[str, ...] = ()  # what of the files is not simply as it stands there
         self._users_names = dict(users_names or {})  # of blobs that have another name here
         self._reached: set[int] = set()  # blobs that the last backward pass came to
 
@@ -57,10 +63,17 @@ class Network:
         weights: str | PathLike[str] | None = None,
         *,
         gpu: int | None = None,
+        stages: Sequence[str] = (),
+        fold: bool = True,
     ) -> Self:
         """Loads any deploy definition, old formats included, with its .caffemodel (or .caffemodel.h5).
 
-        Without weights the layers keep what their fillers gave them.
+        Args:
+            prototxt: the definition.
+            weights: without them the layers keep what their fillers gave them.
+            gpu: number of the card; the CPU where None.
+            stages: in which an all-in-one definition is built, beside those of its own `state`.
+            fold: put BatchNorm into the layers before it; weights can only be lent to a network without.
 
         Raises:
             NetworkError: one of the files is missing, damaged, or does not fit the other; in Caffe's own words where
@@ -68,25 +81,47 @@ class Network:
             DeviceError: that GPU cannot be used.
         """
         device.select(gpu)
-        original = read_network(prototxt)
-        check_network(original, str(prototxt))
-        definition, users_names = for_explaining(original)
-        net = build_net(definition, str(prototxt))
-        if weights is not None:
-            load_weights(net, weights)
-        folds = find_folds(definition)
-        if folds:
-            definition, net = _fold(definition, net, folds, str(prototxt))
-        network = cls(definition, net, str(prototxt), gpu, users_names)
+        name = str(prototxt)
+        understood: list[str] = []
+        try:
+            original = read_network(prototxt, stages, understood)
+            check_network(original, name)
+            definition, users_names = for_explaining(original, name, understood)
+            net = build_net(definition, name)
+            if weights is not None:
+                understood += load_weights(net, weights)
+            understood += check_statistics(net, original, name)
+            folds = find_folds(definition) if fold else []
+            if folds:
+                definition, net = _fold(definition, net, folds, name)
+            network = cls(definition, net, name, gpu, users_names)
+            network._check_samples()
+        finally:
+            for line in understood:
+                _log.info("%s: %s", name, line)
+        network.understood = tuple(understood)
         network.graph.aliases.update({layer.name: fold.linear.name for fold in folds for layer in fold.absorbed})
         return network
+
+    def _check_samples(self) -> None:
+        """Looks at what becomes of a batch of two."""
+        axes = sample_axes(self.graph, self._inputs.values())
+        before = self.inputs
+        try:
+            self._reshape({name: (2, *shape[1:]) for name, shape in before.items()})
+        except NetworkError:  # constants or fixed shapes: this network takes batches of one
+            self._reshape(before)
+            return
+        shapes = {blob: tuple(each.shape) for blob, each in enumerate(self._blobs)}
+        self._reshape(before)
+        check_samples(self.graph, axes, shapes, self.name)
 
     # ---- shapes and names --------------------------------------------------------------------------------------------
 
     @property
     def inputs(self) -> dict[str, tuple[int, ...]]:
         """Shape of each input, batch size first, as it stands now."""
-        return {self.graph.blob_names[blob]: tuple(self._blobs[blob].shape) for blob in self.net._inputs}
+        return {name: tuple(self._blobs[blob].shape) for name, blob in self._inputs.items()}
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of the output of a layer (or of a blob), batch size first."""
@@ -112,7 +147,7 @@ class Network:
             self._reshape(before)
             raise
         for name, array in arrays.items():
-            self.data(self.graph.blob(name))[...] = array
+            self.data(self._inputs[name])[...] = array
             check_words(self.graph, name, array)
         with caffe_errors(self.name):
             self.net._forward(0, len(self.graph.nodes) - 1)
@@ -154,7 +189,7 @@ class Network:
         if all(self.inputs[name] == shape for name, shape in shapes.items()):
             return
         for name, shape in shapes.items():
-            self._blobs[self.graph.blob(name)].reshape(*shape)
+            self._blobs[self._inputs[name]].reshape(*shape)
         with caffe_errors(f"{self.name}: an input of {', '.join(map(str, shapes.values()))} does not fit"):
             self.net.reshape()
 
@@ -194,7 +229,7 @@ class Network:
         self._reached = {blob for node in path for blob in node.tops}
         for blob in set(self.net._inputs) - self._reached:
             self.diff(blob).fill(0)  # the layer does not depend on this input
-        return {name: self.diff(self.graph.blob(name)).copy() for name in self.inputs}
+        return {name: self.diff(blob).copy() for name, blob in self._inputs.items()}
 
     def gradient_at(self, name: str) -> Array:
         """Copy of the gradient at a layer's output after `backward`, float32 (N, C, H, W).
@@ -304,7 +339,7 @@ def make_blob(shape: tuple[int, ...]) -> Blob:
 
 
 def build_net(definition: NetParameter, name: str) -> Any:
-    """A running `caffe.Net` in the TEST phase; `name` begins what goes wrong."""
+    """A `caffe.Net` of a definition in memory, in the TEST phase; `name` is its file's, for errors."""
     caffe = pycaffe()
     with tempfile.TemporaryDirectory(prefix="rationale-") as folder:
         path = Path(folder, "network.prototxt")

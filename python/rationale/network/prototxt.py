@@ -1,14 +1,18 @@
 """Reads and writes prototxt and brings old network formats up to date."""
 
+import re
+from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
 from rationale.errors import NetworkError
+from rationale.network.dialects import any_network, layer_around, translated
 from rationale.network.pycaffe import messages
+from rationale.network.state import test_phase_layers
+from rationale.network.text import read_text
 
 NetParameter = Any  # generated messages carry no static types
 LayerParameter = Any
@@ -21,27 +25,49 @@ _V1_NAMES = {
 }  # fmt: skip
 
 
-def read_network(path: str | PathLike[str]) -> NetParameter:
-    """Parses a network definition and upgrades it to today's format.
+def read_network(
+    path: str | PathLike[str], stages: Sequence[str] = (), understood: list[str] | None = None
+) -> NetParameter:
+    """Parses a network definition, of this or another build of Caffe, and upgrades it to today's format.
+
+    Args:
+        path: of the prototxt.
+        stages: in which the network is, beside those of its own `state`.
+        understood: gets a line for each thing that is not simply as it stands there.
 
     Raises:
-        NetworkError: the file is missing, is no prototxt (with line and column), or is older than Caffe 0.9's V1.
+        NetworkError: the file is missing, is no prototxt (with line, column and layer), or is older than Caffe 0.9's
+            V1.
     """
-    network = read_message(path, messages().NetParameter())
-    return upgrade(network, str(path))
+    said: list[str] = understood if understood is not None else []
+    network, more = translated(read_message(path, any_network(), said), str(path))
+    said += more
+    network.state.stage.extend(each for each in stages if each not in network.state.stage)
+    if network.state.stage or network.state.level:
+        level = f"level {network.state.level}" if network.state.level else ""
+        said.append(", ".join(["built in", *(f"stage {each}" for each in network.state.stage), level]).strip(", "))
+    return upgrade(network, str(path), said)
 
 
-def read_message(path: str | PathLike[str], message: Message) -> Any:
+def read_message(path: str | PathLike[str], message: Message, understood: list[str] | None = None) -> Any:
     """Parses the text file at `path` into `message` and returns it."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise NetworkError(f"{path}: cannot be read ({reason})") from error
+    text, said = read_text(path)
+    if understood is not None:
+        understood += said
     try:
         return text_format.Parse(text, message)
     except text_format.ParseError as error:
-        raise NetworkError(f"{path}: not a valid prototxt: line {error}") from error
+        raise NetworkError(f"{path}: not a valid prototxt: {_located(text, error)}") from error
+
+
+def _located(text: str, error: text_format.ParseError) -> str:
+    """What is wrong, in which layer, without the line itself."""
+    reason = re.sub(r"^\d+:\d+ : (?:'.*?': )?", "", " ".join(str(error).split()))
+    reason = reason.replace('Message type "caffe.', "this Caffe's \"").rstrip(".")
+    line = error.GetLine()
+    layer = layer_around(text, line) if line else None
+    where = f"layer {layer[0]!r} ({layer[1]}), " if layer else ""
+    return f"{where}line {line}:{error.GetColumn()}: {reason}" if line else reason
 
 
 def to_text(message: Message) -> str:
@@ -49,14 +75,14 @@ def to_text(message: Message) -> str:
     return str(text_format.MessageToString(message))
 
 
-def upgrade(network: NetParameter, name: str = "network") -> NetParameter:
+def upgrade(network: NetParameter, name: str = "network", understood: list[str] | None = None) -> NetParameter:
     """A copy with V1 `layers` as `layer` and `input`/`input_dim`/`input_shape` as Input layers."""
     if network.layers and network.layer:
         raise NetworkError(f"{name}: mixes `layers` (V1) and `layer`; use one of them")
     upgraded = messages().NetParameter()
     upgraded.CopyFrom(network)
     del upgraded.layer[:], upgraded.layers[:]
-    upgraded.layer.extend(_input_layers(network, name))
+    upgraded.layer.extend(_input_layers(network, name, understood if understood is not None else []))
     upgraded.layer.extend(network.layer)
     upgraded.layer.extend(_upgrade_v1_layer(layer, name) for layer in network.layers)
     for field in ("input", "input_dim", "input_shape"):
@@ -67,11 +93,15 @@ def upgrade(network: NetParameter, name: str = "network") -> NetParameter:
     return upgraded
 
 
-def _input_layers(network: NetParameter, name: str) -> list[LayerParameter]:
+def _input_layers(network: NetParameter, name: str, understood: list[str]) -> list[LayerParameter]:
+    made = {layer.top[0] for layer in network.layer if layer.type == "Input" and layer.top}
     shapes = [list(shape.dim) for shape in network.input_shape]
     dims = list(network.input_dim)
     if dims and len(dims) % 4 == 0:
         shapes += [dims[start : start + 4] for start in range(0, len(dims), 4)]
+    if not shapes and network.input and set(network.input) <= made:
+        understood.append(f"input: {', '.join(network.input)} without a shape is the Input layer of that name")
+        return []
     if len(shapes) != len(network.input):
         raise NetworkError(f"{name}: {len(network.input)} inputs but shapes for {len(shapes)}")
     layers = []
@@ -107,11 +137,11 @@ def _v1_type(old: Any) -> str:
     return _V1_NAMES.get(enum) or "".join(word.capitalize() for word in enum.split("_"))
 
 
-def input_shapes(path: str | PathLike[str]) -> list[tuple[int, ...]]:
+def input_shapes(path: str | PathLike[str], stages: Sequence[str] = ()) -> list[tuple[int, ...]]:
     """Shape of each Input layer of a definition, batch size first, without building the network.
 
     Raises:
         NetworkError: the file is missing or damaged.
     """
-    layers = [layer for layer in read_network(path).layer if layer.type == "Input"]
+    layers = [layer for layer in test_phase_layers(read_network(path, stages)) if layer.type == "Input"]
     return [tuple(int(size) for size in shape.dim) for layer in layers for shape in layer.input_param.shape]

@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import importlib
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,12 @@ _QUIET, _TALKATIVE = "3", "0"  # glog: 0 info, 1 warning, 2 error, 3 fatal
 
 
 def be_verbose() -> None:
-    """Shows Caffe's log on standard error; takes effect before Caffe is first used."""
+    """Shows on standard error what was understood of files, and Caffe's log, if Caffe was not used before."""
     os.environ["GLOG_minloglevel"] = _TALKATIVE
+    log = logging.getLogger("rationale")
+    log.setLevel(logging.INFO)
+    if not log.handlers:
+        log.addHandler(logging.StreamHandler())
 
 
 @functools.cache

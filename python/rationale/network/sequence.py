@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from rationale.errors import NetworkError
 from rationale.network import device
-from rationale.network.check import check_network, test_phase_layers
+from rationale.network.check import check_network
 from rationale.network.graph import read_graph
 from rationale.network.network import build_net
 from rationale.network.prototxt import NetParameter, read_network
 from rationale.network.pycaffe import caffe_errors
+from rationale.network.state import test_phase_layers
 from rationale.network.weights import load_weights
 from rationale.network.words import check_words
 
@@ -31,7 +32,7 @@ class SequenceNetwork:
         self.net = net
         self.name = name
         self.gpu = gpu
-        self._graph = read_graph(net, test_phase_layers(definition))
+        self._graph = read_graph(net, definition.layer)
         shapes = {str(each): tuple(int(size) for size in net.blobs[each].shape) for each in net.inputs}
         if len(shapes.get("cont", ())) != 2:
             raise NetworkError(f"{name}: a time-major network has an input 'cont', steps × samples")
@@ -55,6 +56,11 @@ class SequenceNetwork:
         device.select(gpu)
         definition = read_network(prototxt)
         check_network(definition, str(prototxt))
+        layers = test_phase_layers(definition)
+        del definition.layer[:]
+        definition.layer.extend(layers)
+        for layer in definition.layer:
+            del layer.include[:], layer.exclude[:]
         net = build_net(definition, str(prototxt))
         if weights is not None:
             load_weights(net, weights)

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from rationale.errors import NetworkError
 from rationale.fetching.digest import short_digest
 from rationale.network import device
+from rationale.network.check import check_files
 from rationale.network.graph import read_graph
 from rationale.network.network import Network
-from rationale.network.prototxt import read_message, to_text
+from rationale.network.prototxt import read_message, read_network, to_text
 from rationale.network.pycaffe import caffe_errors, messages, pycaffe
 from rationale.network.sequence import SequenceNetwork
+from rationale.network.state import layers_in
 from rationale.network.words import check_words
 
 Array = NDArray[np.float32]
@@ -53,7 +55,11 @@ class Solver:
             parameter.random_seed = running.random_seed = seed
         if not parameter.net:
             raise NetworkError(f"{prototxt}: names no `net`")
+        for field in ("net_param", "train_net", "test_net", "train_net_param", "test_net_param"):
+            if field in {each.name for each, _ in parameter.ListFields()}:
+                raise NetworkError(f"{prototxt}: has a {field}; give the network as `net` alone")
         running.net = str(Path(prototxt).resolve().parent / parameter.net)
+        _check_files(read_network(running.net), parameter, running.net)
         running.solver_mode = messages().SolverParameter.SolverMode.Value("CPU" if gpu is None else "GPU")
         running.test_interval = 0  # the accuracy is measured by hand, too
         running.snapshot = 0  # taken by hand, see `snapshot`
@@ -159,8 +165,12 @@ class Solver:
         """Lets `network` run on the weights being trained, without a copy.
 
         Raises:
-            NetworkError: their layers differ in shape.
+            NetworkError: their layers differ in shape, or BatchNorm was folded into them.
         """
+        if isinstance(network, Network) and network.graph.aliases:
+            raise NetworkError(
+                f"{network.name}: BatchNorm was folded in, so that no weights fit: load it with fold=False"
+            )
         with caffe_errors(f"{network.name} differs from the network that is trained"):
             network.net.share_with(self._solver.net)
 
@@ -202,6 +212,23 @@ class Solver:
             moved = Path(temporary, "moved.solverstate")
             moved.write_bytes(message.SerializeToString())
             self._solver.restore(str(moved))
+
+
+def _check_files(network: Any, parameter: Any, name: str) -> None:
+    """Refuses layers that read or write files, in training and, if there is any, in testing.
+
+    Raises:
+        NetworkError: there is one.
+    """
+    trained = messages().NetState(phase=messages().TRAIN, level=parameter.train_state.level)
+    trained.stage.extend(parameter.train_state.stage)
+    tested = [
+        messages().NetState(phase=messages().TEST, level=each.level, stage=each.stage) for each in parameter.test_state
+    ]
+    states = [trained, *(tested or [messages().NetState(phase=messages().TEST)])]
+    for state in states:
+        for layer in layers_in(network, state, own=True):
+            check_files(layer, name, "let Input layers stand there, which Rationale fills")
 
 
 def _losses(net: Any, network: Any) -> dict[str, float]:

@@ -15,7 +15,7 @@ def check_words(graph: Graph, name: str, array: NDArray[np.float32]) -> None:
     Raises:
         NetworkError: it holds something that is no number of a word.
     """
-    carriers = {graph.blob(name)}
+    carriers = {graph.input_blob(name)}
     for node in graph.nodes:
         if not carriers & set(node.bottoms):
             continue

@@ -1,0 +1,111 @@
+"""The top of a network: which layer holds the scores, and what the layers above it make of them.
+
+Relevance starts at the scores before anything squashes them, for a probability of 0.27 says nothing of the evidence
+against: Softmax, Sigmoid, TanH and their like never change which of two inputs is higher. What the network says is read
+at its end.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from rationale.errors import NetworkError
+from rationale.network.kinds import kind
+
+if TYPE_CHECKING:
+    from rationale.network.graph import Graph, Node
+
+MEANINGS = ("classes", "labels", "values")
+
+
+@dataclass(frozen=True)
+class Head:
+    """One output of a network.
+
+    Attributes:
+        score: the layer of the scores, at which relevance starts.
+        above: the layers over it, bottom to top.
+        meaning: "classes" where a Softmax makes probabilities of which one is true, "labels" where a Sigmoid makes
+            probabilities each of its own, "values" where there are none.
+        said: the layer whose output is what the network says: those probabilities, or values.
+    """
+
+    score: "Node"
+    above: tuple["Node", ...]
+    meaning: str
+    said: "Node"
+
+    @property
+    def end(self) -> "Node":
+        """The topmost layer."""
+        return self.above[-1] if self.above else self.score
+
+
+def find_heads(graph: "Graph") -> tuple[Head, ...]:
+    """The outputs of a network; what goes to a Silence layer is one only where nothing else is."""
+    read = {blob for node in graph.nodes for blob in node.bottoms if not node.in_place and node.type != "Silence"}
+    silenced = {blob for node in graph.nodes if node.type == "Silence" for blob in node.bottoms}
+    ends = [node for node in graph.nodes if node.tops and not set(node.tops) & read and node.type != "Input"]
+    ends = [node for node in ends if not any(_replaces(later, node) for later in ends)]
+    heard = [node for node in ends if not set(node.tops) & silenced]
+    return tuple(_head(graph, node) for node in heard or ends)
+
+
+def the_head(heads: Sequence[Head]) -> Head:
+    """The one that holds class scores: that with a Softmax, or the only one.
+
+    Raises:
+        NetworkError: there are several, or none.
+    """
+    candidates = [head for head in heads if head.meaning == "classes"] or list(heads)
+    if len({head.score.index for head in candidates}) != 1:
+        names = ", ".join(head.end.name for head in candidates) or "none"
+        raise NetworkError(f"which layer holds the class scores? outputs: {names}; name the target layer")
+    return next((head for head in candidates if head.meaning != "values"), candidates[0])
+
+
+def _replaces(later: "Node", node: "Node") -> bool:
+    return later.in_place and later.tops == node.tops and later.index > node.index
+
+
+def _head(graph: "Graph", end: "Node") -> Head:
+    chain = _chain(graph, end)  # top to bottom; all but the last may stand over scores
+    over = chain[:-1]
+    squashing = [place for place, node in enumerate(over) if node.rises and not _is_affine(node)]
+    start = squashing[-1] + 1 if squashing else 0
+    while start < len(over) and (kind(chain[start].type).hands_on or kind(chain[start].type).picks):
+        start += 1
+    above = chain[:start]
+    for node in above:
+        if node.type in ("Softmax", "Sigmoid"):
+            return Head(chain[start], tuple(reversed(above)), "classes" if node.type == "Softmax" else "labels", node)
+    said = next((node for node in chain[: start + 1] if not kind(node.type).picks), chain[start])
+    return Head(chain[start], tuple(reversed(above)), "values", said)
+
+
+def _chain(graph: "Graph", end: "Node") -> list["Node"]:
+    """The layers from the end down to the first that does more than squash or hand on the values of another."""
+    chain = [end]
+    while True:
+        node = chain[-1]
+        below = graph.maker(node.bottoms[0], before=node.index) if len(node.bottoms) == 1 else None
+        if below is None or not _leaves_order(node, below):
+            return chain
+        chain.append(below)
+
+
+def _leaves_order(node: "Node", below: "Node") -> bool:
+    """Whether the higher of two scores stays the higher, and scores can still be told apart by class."""
+    known = kind(node.type)
+    if below.type == "Input":
+        return False
+    one_each = len(below.shape) > 1 and prod(below.shape[1:]) == below.shape[1]
+    if known.hands_on:
+        return node.type in ("Dropout", "Split") or one_each
+    is_flat = node.parameter is not None and known.flat(node.parameter)
+    return (node.rises and (one_each or not is_flat)) or known.picks
+
+
+def _is_affine(node: "Node") -> bool:
+    return node.parameter is not None and kind(node.type).affine(node.parameter)
