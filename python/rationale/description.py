@@ -21,6 +21,7 @@ class Files:
     weights: Path
     solver: Path | None = None
     weights_from: str = ""  # where people get weights that do not come along
+    stages: tuple[str, ...] = ()  # in which an all-in-one definition is built
 
 
 @dataclass(frozen=True)
@@ -150,13 +151,16 @@ def _checked(description: Description, path: Path) -> Description:
     how, output, lrp, training = description.input, description.output, description.lrp, description.training
     channels = how.channels
     texts = (description.title, description.description, description.licence, description.dataset or "")
-    files = [getattr(description.files, each.name) for each in fields(Files)]
+    files = [getattr(description.files, each.name) for each in fields(Files) if each.name != "stages"]
+    stages = description.files.stages
     layers = (output.target_layer, output.feature_layer)
     expectations = {
         "title, description, licence and dataset are strings": all(isinstance(each, str) for each in texts),
         "the paths in [files] and training.start are strings": all(
             each is None or isinstance(each, str) for each in (*files, training.start)
         ),
+        "files.stages is a list of strings": isinstance(stages, tuple)
+        and all(isinstance(each, str) for each in stages),
         "input.colour is grey, rgb or bgr": how.colour in ("grey", "rgb", "bgr"),
         "input.fit is crop, pad or stretch": how.fit in ("crop", "pad", "stretch"),
         "input.background is any or dark": how.background in ("any", "dark"),

@@ -43,7 +43,12 @@ class Model:
 
     @classmethod
     def load(
-        cls, name: str | PathLike[str], *, weights: str | PathLike[str] | None = None, gpu: int | None = None
+        cls,
+        name: str | PathLike[str],
+        *,
+        weights: str | PathLike[str] | None = None,
+        gpu: int | None = None,
+        stages: Sequence[str] = (),
     ) -> Self:
         """Reads a model by its name under prototxt/, or by the path of a directory with a model.toml.
 
@@ -51,6 +56,7 @@ class Model:
             name: of the model, or its directory.
             weights: of the classifier, instead of the model's own.
             gpu: number of the card; the CPU where None.
+            stages: in which an all-in-one definition is built, instead of those in model.toml.
 
         Raises:
             ModelError: there is none, or its model.toml is wrong.
@@ -69,6 +75,8 @@ class Model:
         description = read_description(directory / "model.toml")
         if weights is not None:
             description = replace(description, files=replace(description.files, weights=Path(weights)))
+        if stages:
+            description = replace(description, files=replace(description.files, stages=tuple(stages)))
         return cls(printable(directory.resolve().name), directory, description, gpu)
 
     @cached_property
@@ -78,7 +86,7 @@ class Model:
         weights = local_file(files.weights)
         if files.weights_from and not weights.is_file():
             raise ModelError(f"{weights.resolve()}: is not there; bring the weights from {files.weights_from}")
-        network = Network.load(files.classifier, weights, gpu=self.gpu)
+        network = Network.load(files.classifier, weights, gpu=self.gpu, stages=files.stages)
         self._check_network(network)
         return network
 
@@ -199,7 +207,7 @@ class Model:
     @cached_property
     def input_size(self) -> tuple[int, int]:
         """Height and width of the network's input, in pixels; known without weights."""
-        shapes = input_shapes(self.description.files.classifier)
+        shapes = input_shapes(self.description.files.classifier, self.description.files.stages)
         if len(shapes) != 1 or len(shapes[0]) != 4:
             raise ModelError(f"{self.directory / 'model.toml'}: the classifier must have one input, N × C × H × W")
         return shapes[0][2], shapes[0][3]
@@ -319,10 +327,11 @@ class Model:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Twelve digits of a SHA-256 over model.toml, the classifier's prototxt and its weights."""
+        """Twelve digits of a SHA-256 over model.toml, the classifier's prototxt, its stages and its weights."""
         files = self.description.files
         paths = (self.directory / "model.toml", files.classifier, local_file(files.weights))
-        return short_digest(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in paths))
+        stages = repr(files.stages).encode() if files.stages else b""
+        return short_digest(stages + b"".join(hashlib.sha256(path.read_bytes()).digest() for path in paths))
 
     @cached_property
     def classifier_fingerprint(self) -> str:

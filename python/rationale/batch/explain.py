@@ -51,6 +51,7 @@ def explained(
 def explained_elsewhere(
     model: str,
     weights: str,
+    stages: tuple[str, ...],
     fingerprint: str,
     dataset: str,
     split: str,
@@ -68,16 +69,24 @@ def explained_elsewhere(
         OptionError: the worker's files are not those of who asks.
     """
     with _ONE_AT_A_TIME:  # a network has one set of blobs, however many threads its process has
-        loaded, found = _loaded(model, weights, fingerprint, dataset, split, pictures, gpu)
+        loaded, found = _loaded(model, weights, stages, fingerprint, dataset, split, pictures, gpu)
         with on_threads(threads):
             return explained(loaded, found, rows, loaded.composite(composite), precision, sentences)
 
 
 @functools.lru_cache(maxsize=1)
 def _loaded(
-    model: str, weights: str, fingerprint: str, dataset: str, split: str, pictures: str, gpu: int | None
+    model: str,
+    weights: str,
+    stages: tuple[str, ...],
+    fingerprint: str,
+    dataset: str,
+    split: str,
+    pictures: str,
+    gpu: int | None,
 ) -> tuple[Model, Split]:
-    loaded, found = Model.load(model, weights=weights, gpu=gpu), load_dataset(dataset).split(split)
+    loaded = Model.load(model, weights=weights, gpu=gpu, stages=stages)
+    found = load_dataset(dataset).split(split)
     if (loaded.fingerprint, found.fingerprint()) != (fingerprint, pictures):
         raise OptionError(f"a worker has another model or other pictures at {model} and {dataset!r}")
     return loaded, found

@@ -154,7 +154,7 @@ def _on_workers(
     place, dataset = str(model.directory.resolve()), str(model.description.dataset)
     weights = model.description.files.weights
     known = str(weights) if is_fetched(weights) else str(weights.resolve())
-    work = (place, known, model.fingerprint, dataset, split.name, split.fingerprint())
+    work = (place, known, model.description.files.stages, model.fingerprint, dataset, split.name, split.fingerprint())
     tasks = [(start, (*work, list(parts.rows(start)), *how)) for start in missing]
     with client(workers, scheduler) as connected:
         yield from compute(connected, explained_elsewhere, tasks)

@@ -62,6 +62,9 @@ SeedOption = Annotated[
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", min=1, max=MOST_THREADS, help="Of each process; all cores if not given.")
 ]
+StageOption = Annotated[
+    list[str] | None, typer.Option("--stage", help="Of an all-in-one definition; may be repeated.", metavar="NAME")
+]
 GpuOption = Annotated[int | None, typer.Option("--gpu", min=0, help="Number of the GPU; the CPU otherwise.")]
 
 _COMMON = ("--verbose", "-v", "--version")

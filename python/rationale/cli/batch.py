@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rationale.cli.app import CompositeOption, GpuOption, ModelOption, ThreadsOption, WeightsOption, batch
+from rationale.cli.app import CompositeOption, GpuOption, ModelOption, StageOption, ThreadsOption, WeightsOption, batch
 
 
 @batch.command("heatmaps")
@@ -20,6 +20,7 @@ def batch_heatmaps(
         typer.Option("--sentence/--no-sentence", help="Say why in a sentence too; where the model can, if not given."),
     ] = None,
     weights: WeightsOption = None,
+    stages: StageOption = None,
     threads: ThreadsOption = None,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes on this machine.")] = None,
     scheduler: Annotated[str | None, typer.Option("--scheduler", help="A Dask scheduler: tcp://…")] = None,
@@ -30,7 +31,7 @@ def batch_heatmaps(
     from rationale.cli.loading import model_and_split
     from rationale.render.terminal import progress_bar
 
-    loaded, pictures = model_and_split(model, split, gpu, weights)
+    loaded, pictures = model_and_split(model, split, gpu, weights, stages)
     path = out or Path("out") / f"{loaded.name}-{split}.h5"
     with progress_bar("explaining") as advance:
         write_heatmaps(

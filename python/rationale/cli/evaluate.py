@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rationale.cli.app import GpuOption, ModelOption, WeightsOption, app, evaluate
+from rationale.cli.app import GpuOption, ModelOption, StageOption, WeightsOption, app, evaluate
 
 
 @evaluate.command("heatmaps")
@@ -41,6 +41,7 @@ def evaluate_classifier_command(
     split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Figures and charts.")] = None,
     weights: WeightsOption = None,
+    stages: StageOption = None,
     gpu: GpuOption = None,
 ) -> None:
     """Measure accuracy, confusion and calibration of a classifier."""
@@ -51,7 +52,7 @@ def evaluate_classifier_command(
     from rationale.reproduce.photographs import classifier_figures, draw_classifier
     from rationale.resources import as_json
 
-    loaded, pictures = model_and_split(model, split, gpu, weights)
+    loaded, pictures = model_and_split(model, split, gpu, weights, stages)
     folder = out or Path("out") / "evaluate" / loaded.name / ("" if split == "test" else split)
     make_folder(folder)  # before minutes of work: is there where to write?
     with progress_bar("classifying") as advance:

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rationale.cli.app import CompositeOption, GpuOption, ModelOption, SentenceOption, WeightsOption, app, complain
+from rationale.cli.app import (
+    CompositeOption,
+    GpuOption,
+    ModelOption,
+    SentenceOption,
+    StageOption,
+    WeightsOption,
+    app,
+    complain,
+)
 from rationale.errors import OutputError, RationaleError
 
 if TYPE_CHECKING:
@@ -24,6 +33,7 @@ def explain(
     title: Annotated[str | None, typer.Option("--title", help="Heading of the report.")] = None,
     sentence: SentenceOption = True,
     weights: WeightsOption = None,
+    stages: StageOption = None,
     gpu: GpuOption = None,
 ) -> None:
     """Explain why a picture was classified as it was."""
@@ -31,7 +41,7 @@ def explain(
     from rationale.explanation import FILES, make_folder, save_report
     from rationale.model import Model, source_name
 
-    loaded = Model.load(model, weights=weights, gpu=gpu)
+    loaded = Model.load(model, weights=weights, gpu=gpu, stages=stages or ())
     rules = loaded.composite(composite)
     loaded.network  # noqa: B018  a broken model is one error, not one for each picture
     if target is not None:
@@ -117,6 +127,7 @@ def compare(
     picture: Annotated[bool, typer.Option(help="Show the picture itself too.")] = True,
     sentence: SentenceOption = True,
     out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file.")] = Path("compared.png"),
+    stages: StageOption = None,
     gpu: GpuOption = None,
 ) -> None:
     """Draw one picture under every composite, side by side."""
@@ -125,7 +136,7 @@ def compare(
     from rationale.model import Model
     from rationale.render.gallery import gallery
 
-    loaded = Model.load(model, gpu=gpu)
+    loaded = Model.load(model, gpu=gpu, stages=stages or ())
     view = loaded.view(image)
     if _same(image, out):
         raise OutputError(f"{image}: would be overwritten by the result; choose another --out")

@@ -96,7 +96,8 @@ def _memoriser(model: Model, dataset: Dataset, folder: Path) -> Network:
     with training_display("on random labels", folder) as report:
         for updates in range(_RANDOM_UPDATES, _PATIENCE + 1, _RANDOM_UPDATES):
             weights = train_classifier(plain, folder, report, iterations=updates, dataset=shuffled)
-            network = Network.load(model.description.files.classifier, weights, gpu=model.gpu)
+            files = model.description.files
+            network = Network.load(files.classifier, weights, gpu=model.gpu, stages=files.stages)
             if classify(plain, network, train).accuracy() >= MEMORISED:
                 return network
     raise ModelError(

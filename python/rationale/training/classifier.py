@@ -74,7 +74,7 @@ def train_classifier(
         average = Average(last - round(how.average * last) + 1) if how.average else None
         if average is not None:
             identity["averaged updates"] = f"from {average.first}"
-        checked = Network.load(files.classifier, gpu=model.gpu)
+        checked = Network.load(files.classifier, gpu=model.gpu, stages=files.stages, fold=False)
         solver.lend_weights(checked)
 
         def begin() -> None:
