@@ -11,6 +11,7 @@ import numpy as np
 from rationale.errors import ModelError, RuleError
 from rationale.fetching import is_fetched
 from rationale.lrp.composites import get_composite
+from rationale.network import MEANINGS
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,16 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """What the numbers at the top mean; labels in order, or a file with one label a line."""
+    """What the numbers at the top mean; labels in order, or a file with one label a line.
+
+    `meaning` is "classes" (one is true), "labels" (each is true or not) or "values" (a regression), where the network's
+    own Softmax or Sigmoid does not tell.
+    """
 
     labels: tuple[str, ...] | Path
     target_layer: str | None = None
     feature_layer: str | None = None
+    meaning: str | None = field(default=None, repr=False)  # heatmaps do not depend on it
 
 
 @dataclass(frozen=True)
@@ -167,6 +173,7 @@ def _checked(description: Description, path: Path) -> Description:
         f"input.mean is a list of 1 or {channels} numbers": _numbers(how.mean) and len(how.mean) in (1, channels),
         "input.scale is a number other than 0": _numbers((how.scale,)) and how.scale != 0,
         "output.labels is a list of different strings, not empty, or a path": _labels(output.labels),
+        f"output.meaning is {', '.join(MEANINGS)}": output.meaning is None or output.meaning in MEANINGS,
         "output.target_layer and feature_layer are strings": all(
             each is None or isinstance(each, str) for each in layers
         ),

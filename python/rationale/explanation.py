@@ -19,9 +19,10 @@ from rationale.errors import OutputError, RuleError
 from rationale.explainer.explainer import Sentence
 from rationale.images import Pixels
 from rationale.lrp import Entry, Relevance
+from rationale.network import Outcome, kind
 from rationale.render.colours import symmetric_scale
 from rationale.render.pictures import enlarge, heatmap_picture, overlay_picture, png_bytes, with_scale_bar
-from rationale.render.report import Account, Card, LayerView, Part, draw, percent, render_report
+from rationale.render.report import Account, Card, LayerView, Part, draw, headline, render_report, said
 from rationale.resources import as_json, printable
 from rationale.version import __version__
 
@@ -47,14 +48,17 @@ class Explanation:
     Attributes:
         name: the picture's file name.
         image: what the network saw, uint8 (H, W) or (H, W, 3).
-        label, index, probability: the predicted class, by name and number, and its probability.
-        target, target_index, score: the class that is explained (the predicted one unless asked otherwise) and its
-            pre-softmax score f(x).
-        classes: every class with its probability, most probable first.
+        label, index, probability: the predicted class, by name and number, and its probability; None for a network
+            that gives none.
+        target, target_index, score: the class that is explained (the one with the highest score unless asked otherwise)
+            and its score f(x), before any Softmax or Sigmoid.
+        classes: every class with its probability, or value, the greatest first.
         heatmap: relevance of each pixel, float32 (H, W), colour channels summed.
         relevance: relevance at every layer, float32 (C, H, W), from the score down to the input.
         ledger: for every layer what it received, passed on, and what biases and stabiliser absorbed.
         settings: how the explanation was made.
+        meaning: of the numbers in `classes`: "classes" (probabilities of which one is true), "labels" (probabilities
+            each of its own) or "values".
         sentences: what can be said about it in English, the best first; empty for a model without an explainer.
         regions: bool (H, W) of each part that a sentence can name, where they are known.
     """
@@ -63,7 +67,7 @@ class Explanation:
     image: Pixels
     label: str
     index: int
-    probability: float
+    probability: float | None
     target: str
     target_index: int
     score: float
@@ -72,6 +76,7 @@ class Explanation:
     relevance: Mapping[str, Array]
     ledger: Sequence[Account]
     settings: Mapping[str, str]
+    meaning: str = "classes"
     sentences: Sequence[Sentence] = ()
     regions: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
@@ -118,16 +123,21 @@ class Explanation:
 
         Maps of the classes themselves, one each, are passed over: only the explained class's has relevance.
         """
-        convolutions = [account.layer for account in self.ledger if account.type in ("Convolution", "Deconvolution")]
+        convolutions = [account.layer for account in self.ledger if kind(account.type).convolves]
         of_classes = {name for name in convolutions if len(self.relevance[name]) == len(self.classes)}
         own = [name for name in convolutions if name not in of_classes]
         names = [name for name in [*own, *self.relevance] if self.relevance[name][0].size > 1]
         return names[0] if names else next(iter(self.relevance))
 
     @property
-    def target_probability(self) -> float:
-        """Probability of the explained class."""
-        return dict(self.classes)[self.target]
+    def target_probability(self) -> float | None:
+        """Probability of the explained class; None for a network that gives none."""
+        return None if self.meaning == "values" else dict(self.classes)[self.target]
+
+    @property
+    def headline(self) -> str:
+        """What the network says in a few words: "airliner (97.0 %)", "smiling (97.0 %), young (80.1 %)", "age 31.4"."""
+        return headline(self.meaning, self.classes)
 
     def save(self, folder: str | PathLike[str], title: str | None = None) -> list[Path]:
         """Writes heatmap.png, overlay.png, explanation.json, explanation.h5 and report.html; returns their paths.
@@ -153,6 +163,7 @@ class Explanation:
 
     def as_dict(self) -> dict[str, object]:
         """Everything but the maps as plain data; explanation.h5 holds the maps."""
+        kind = "value" if self.meaning == "values" else "probability"
         return {
             "rationale": __version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -166,7 +177,8 @@ class Explanation:
             "sentence": self.sentence,
             "sentences": [each.as_dict() for each in self.sentences],
             "consistency": self.consistency,
-            "classes": [{"label": label, "probability": probability} for label, probability in self.classes],
+            "meaning": self.meaning,
+            "classes": [{"label": label, kind: number} for label, number in self.classes],
             "strongest_channels": [vars(channel) for channel in self.strongest_channels()],
             "channel_relevance": {name: self.channel_relevance(name).tolist() for name in self.relevance},
             "ledger": [vars(account) for account in self.ledger],
@@ -177,12 +189,14 @@ class Explanation:
         """The maps as an HDF5 file; made in memory, for HDF5 does not survive a full disk."""
         content = io.BytesIO()
         with h5py.File(content, "w") as file:
-            file.attrs.update({"probability": self.probability, "score": self.score, "rationale": __version__})
+            if self.probability is not None:
+                file.attrs["probability"] = self.probability
+            file.attrs.update({"meaning": self.meaning, "score": self.score, "rationale": __version__})
             texts = {"picture": self.name, "label": self.label, "target": self.target, **self.settings}
             file.attrs.update({key: printable(text) for key, text in texts.items()})
             if self.sentences:
-                said = [each.text for each in self.sentences]
-                file.create_dataset("sentences", data=said, dtype=h5py.string_dtype())
+                texts_said = [each.text for each in self.sentences]
+                file.create_dataset("sentences", data=texts_said, dtype=h5py.string_dtype())
                 file["sentences"].attrs["log_probabilities"] = [each.log_probability for each in self.sentences]
             for part, mask in self.regions.items():
                 file.create_dataset(f"regions/{part}", data=mask, compression="gzip")
@@ -204,7 +218,7 @@ class Explanation:
             photo=self.image,
             heatmap=self.heatmap,
             label=self.label,
-            probability=self.probability,
+            meaning=self.meaning,
             target=self.target,
             score=self.score,
             classes=self.classes,
@@ -225,7 +239,7 @@ class Explanation:
         return f'<iframe srcdoc="{page}" style="{style}" title="{html.escape(self.name, quote=True)}"></iframe>'
 
     def __repr__(self) -> str:
-        return f"Explanation({self.name!r}: {self.label!r}, {percent(self.probability)})"
+        return f"Explanation({self.name!r}: {self.label!r}, {said(self.meaning, self.classes[0][1])})"
 
 
 def hdf5_name(layer: str) -> str:
@@ -264,6 +278,7 @@ def save_report(parts: Sequence[Part], path: Path, title: str) -> Path:
 
 def explanations_of(
     relevance: Relevance,
+    outcome: Outcome,
     input_name: str,
     labels: Sequence[str],
     views: Sequence[Pixels],
@@ -273,10 +288,10 @@ def explanations_of(
     regions: Sequence[Mapping[str, NDArray[np.bool_]] | None] | None = None,
 ) -> list[Explanation]:
     """Takes the relevance of a batch apart into one Explanation for each picture."""
-    probabilities = softmax(relevance.outputs)
     found = []
     for number, view in enumerate(views):
-        order = np.argsort(-probabilities[number], kind="stable")
+        numbers = outcome.numbers[number]
+        order = np.argsort(-numbers, kind="stable")
         best, target = int(order[0]), int(relevance.targets[number])
         layers = {name: maps[number].reshape(_as_maps(maps[number].shape)) for name, maps in relevance.items()}
         found.append(
@@ -285,15 +300,16 @@ def explanations_of(
                 image=view,
                 label=labels[best],
                 index=best,
-                probability=float(probabilities[number, best]),
+                probability=None if outcome.meaning == "values" else float(numbers[best]),
                 target=labels[target],
                 target_index=target,
                 score=float(relevance.scores[number]),
-                classes=[(labels[each], float(probabilities[number, each])) for each in order],
+                classes=[(labels[each], float(numbers[each])) for each in order],
                 heatmap=layers[input_name].sum(axis=0),
                 relevance=layers,
                 ledger=[_account(entry, number) for entry in relevance.ledger],
                 settings=settings,
+                meaning=outcome.meaning,
                 sentences=sentences[number] if sentences else (),
                 regions=(regions[number] if regions else None) or {},
             )
@@ -323,12 +339,6 @@ def _account(entry: Entry, number: int) -> Account:
         stabiliser=float(entry.stabiliser[number]),
         residual=float(entry.residual[number]),
     )
-
-
-def softmax(scores: Array) -> NDArray[np.float64]:
-    """Probabilities of the classes along the last axis."""
-    shifted = np.exp(scores.astype(np.float64) - scores.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
 def _as_maps(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ from rationale.fetching.digest import short_digest
 from rationale.images import Pixels, Source, border_colour, fit, fit_mask, load_image, to_grey, to_rgb
 from rationale.lrp import Relevance, propagate
 from rationale.lrp.composites import Bounds, Composite, get_composite
-from rationale.network import Network, input_shapes
+from rationale.network import Network, Outcome, input_shapes
 from rationale.resources import printable, shared_directory
 from rationale.version import __version__
 
@@ -111,7 +111,18 @@ class Model:
         return self._target_layer_of(self.network)
 
     def _target_layer_of(self, network: Network) -> str:
-        return self.description.output.target_layer or network.graph.score_node().name
+        return network.graph.score_node(self.description.output.target_layer).name
+
+    @property
+    def meaning(self) -> str:
+        """Of the output: "classes", "labels" or "values"."""
+        output = self.description.output
+        head = self.network.graph.head(output.target_layer)
+        return output.meaning or (head.meaning if head is not None else "values")
+
+    def outcome(self) -> Outcome:
+        """What the network says of the last batch that went through it, as it means it or as model.toml states."""
+        return self.network.outcome(self.description.output.target_layer, self.description.output.meaning)
 
     @property
     def explainer_settings(self) -> ExplainerSettings:
@@ -308,11 +319,13 @@ class Model:
             "weights": self.fingerprint,
             "composite": rules.name,
             "preprocessing": self.preprocessing_text(),
+            **({"understood": "; ".join(self.network.understood)} if self.network.understood else {}),
             "made": f"{datetime.now().astimezone():%Y-%m-%d %H:%M} by Rationale {__version__}",
         }
         (input_name,) = self.network.inputs
+        outcome = self.outcome()
         said = self.sentences(relevance) if sentences else None
-        return explanations_of(relevance, input_name, self.labels, views, names, settings, said, regions)
+        return explanations_of(relevance, outcome, input_name, self.labels, views, names, settings, said, regions)
 
     def composite(self, composite: str | Composite | None = None) -> Composite:
         """The composite asked for; or the model's own, with its rules for single layers.

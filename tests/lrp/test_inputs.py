@@ -294,13 +294,6 @@ def test_all_outputs_of_a_slice_are_kept(tmp_path: Path) -> None:
         propagate(network, networks.batch_for(network, 1), conditions=[{"slice": 0}])
 
 
-def test_samples_taken_apart_are_an_error(tmp_path: Path) -> None:
-    body = networks.layer("apart", "Reshape", "data", more="reshape_param { shape { dim: -1 dim: 64 } }")
-    network = networks.load(tmp_path, body + networks.dense("score", "apart", 2))
-    with pytest.raises(RuleError, match=r"'apart' \(Reshape\).*by sample"):
-        propagate(network, networks.batch_for(network, 2))
-
-
 def test_an_output_without_inputs_keeps_what_it_absorbed(tmp_path: Path) -> None:
     """A 1 × 1 convolution over padding: its rim sees nothing but the bias."""
     network = networks.load(

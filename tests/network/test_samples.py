@@ -38,6 +38,11 @@ def test_a_batch_that_the_file_fixes_is_free(dims: tuple[int, int], count: int, 
     ("body", "name", "reason"),
     [
         (reshaped(1, -1), "rows", "makes 1 of the 10 samples"),
+        (
+            layer("apart", "Reshape", "data", more="reshape_param { shape { dim: -1 dim: 64 } }"),
+            "apart",
+            r"makes \(6, 64\) of two samples",
+        ),
         (reshaped(-1, 72), "rows", r"makes \(4, 72\) of two samples"),
         (layer("flat", "Flatten", "data", more="flatten_param { axis: 0 }"), "flat", "takes samples together"),
         (layer("all", "Softmax", "data", more="softmax_param { axis: 0 }"), "all", "works along the samples"),

@@ -33,11 +33,13 @@ def explained(
         target_layer=model.description.output.target_layer,
     )
     (input_name,) = model.network.inputs
+    outcome = model.outcome()
     found: Arrays = {
         "id": np.array([split.ids[row] for row in rows]),
         "label": np.array([split.labels[row] for row in rows], np.int64),
         "prediction": relevance.targets,
         "score": relevance.scores,
+        "value" if outcome.meaning == "values" else "probability": outcome.numbers.astype(np.float32),
         "heatmap": relevance[input_name].sum(axis=1).astype(precision),
     }
     if sentences:
@@ -51,7 +53,6 @@ def explained(
 def explained_elsewhere(
     model: str,
     weights: str,
-    stages: tuple[str, ...],
     fingerprint: str,
     dataset: str,
     split: str,
@@ -62,6 +63,7 @@ def explained_elsewhere(
     sentences: bool,
     threads: int,
     gpu: int | None,
+    stages: tuple[str, ...] = (),
 ) -> Arrays:
     """The same by names, for a worker process, which loads model and data set once and does one part at a time.
 
@@ -69,7 +71,7 @@ def explained_elsewhere(
         OptionError: the worker's files are not those of who asks.
     """
     with _ONE_AT_A_TIME:  # a network has one set of blobs, however many threads its process has
-        loaded, found = _loaded(model, weights, stages, fingerprint, dataset, split, pictures, gpu)
+        loaded, found = _loaded(model, weights, fingerprint, dataset, split, pictures, gpu, stages)
         with on_threads(threads):
             return explained(loaded, found, rows, loaded.composite(composite), precision, sentences)
 
@@ -78,12 +80,12 @@ def explained_elsewhere(
 def _loaded(
     model: str,
     weights: str,
-    stages: tuple[str, ...],
     fingerprint: str,
     dataset: str,
     split: str,
     pictures: str,
     gpu: int | None,
+    stages: tuple[str, ...],
 ) -> tuple[Model, Split]:
     loaded = Model.load(model, weights=weights, gpu=gpu, stages=stages)
     found = load_dataset(dataset).split(split)

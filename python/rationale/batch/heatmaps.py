@@ -1,10 +1,11 @@
 """Explains every picture of a split into one HDF5 file, in constant memory, here or on several workers.
 
-Layout: `id` (N,) text, `label`, `prediction` (N,) int64, `score` (N,) float32, `heatmap` (N, H, W) float32 or float16,
+Layout: `id` (N,) text, `label`, `prediction` (N,) int64, `score` (N,) float32, `probability`, or `value` where the
+network gives no probabilities, (N, classes) float32, `heatmap` (N, H, W) float32 or float16,
 `channel_relevance/<layer>` (N, C) float32 (a `/` in a layer's name is `|`), chunked and compressed; `sentence` (N,)
 text where it is asked for; attributes: model, fingerprint (of its files), dataset, split, pictures (fingerprint),
-composite, precision, sentences (fingerprint of the explainer, or empty), threads, layout (of the file), done (pictures
-written).
+composite, precision, meaning (of the output), sentences (fingerprint of the explainer, or empty), threads, layout (of
+the file), done (pictures written).
 
 While it works, finished parts lie in `<file>.parts`; the file grows from them as `<file>.part`, and gets its name when
 it is whole. However a run ends, the same command goes on with the parts that are there and comes to the same file.
@@ -89,6 +90,7 @@ def write_heatmaps(
         "pictures": split.fingerprint(),
         "composite": rules.name,
         "precision": precision,
+        "meaning": model.meaning,
         "sentences": model.explainer_fingerprint if sentences else "",
         "threads": str(count),
         "layout": LAYOUT,
@@ -104,7 +106,7 @@ def write_heatmaps(
             missing = parts.missing()
             done = len(split) - sum(len(parts.rows(start)) for start in missing)
             if workers or scheduler:
-                how = (composite, precision, sentences, count, model.gpu)
+                how = (composite, precision, sentences, count, model.gpu, model.description.files.stages)
                 found = _on_workers(model, split, parts, missing, how, workers, scheduler)
             else:
                 found = _here(model, split, parts, missing, rules, precision, sentences, count)
@@ -147,14 +149,14 @@ def _on_workers(
     split: Split,
     parts: Parts,
     missing: list[int],
-    how: tuple[str | None, str, bool, int, int | None],
+    how: tuple[str | None, str, bool, int, int | None, tuple[str, ...]],
     workers: int | None,
     scheduler: str | None,
 ) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
     place, dataset = str(model.directory.resolve()), str(model.description.dataset)
     weights = model.description.files.weights
     known = str(weights) if is_fetched(weights) else str(weights.resolve())
-    work = (place, known, model.description.files.stages, model.fingerprint, dataset, split.name, split.fingerprint())
+    work = (place, known, model.fingerprint, dataset, split.name, split.fingerprint())
     tasks = [(start, (*work, list(parts.rows(start)), *how)) for start in missing]
     with client(workers, scheduler) as connected:
         yield from compute(connected, explained_elsewhere, tasks)

@@ -106,11 +106,12 @@ def _folders_for(pictures: list[Path], out: Path) -> dict[Path, Path]:
 
 
 def _summary(explanation: "Explanation") -> str:
-    from rationale.render.report import percent, signed
+    from rationale.render.report import said, signed
 
-    line = f"{explanation.name}: {explanation.label} ({percent(explanation.probability)})"
-    if explanation.target_index != explanation.index:
-        line += f", explained for {explanation.target} ({percent(explanation.target_probability)})"
+    line = f"{explanation.name}: {explanation.headline}"
+    if explanation.target_index != explanation.index or explanation.meaning == "labels":
+        found = said(explanation.meaning, dict(explanation.classes)[explanation.target])
+        line += f", explained for {explanation.target} ({found})"
     channels = explanation.strongest_channels(3)
     parts = ", ".join(f"#{each.number} {signed(each.relevance)}" for each in channels)
     if explanation.sentence:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from rationale.datasets import Split
-from rationale.gradients.baselines import scores
+from rationale.errors import ModelError
 from rationale.model import Model
 from rationale.network import Network
 
@@ -79,12 +78,23 @@ def classify(
     split: Split,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Classification:
-    """Runs a network like the model's, with the model's preprocessing, over a split."""
-    target = model.description.output.target_layer
+    """Runs a network like the model's, with the model's preprocessing, over a split.
+
+    Raises:
+        ModelError: the network does not say which one class is true.
+    """
+    output = model.description.output
+    head = network.graph.head(output.target_layer)
+    meaning = output.meaning or (head.meaning if head is not None else "values")
+    if meaning == "labels" or len(model.labels) < 2:
+        raise ModelError(
+            f"model {model.name!r} says {meaning}, not which class is true: there is no accuracy to measure"
+        )
     found = []
     for start in range(0, len(split), BATCH):
         rows = range(start, min(start + BATCH, len(split)))
         batch = model.preprocess([model.view(split.images[row]) for row in rows])
-        found.append(softmax(scores(network, batch, target_layer=target), axis=1))
+        network.forward(batch)
+        found.append(network.outcome(output.target_layer, "classes").numbers)
         report(rows[-1] + 1, len(split))
     return Classification(split.labels, np.concatenate(found).astype(np.float32))

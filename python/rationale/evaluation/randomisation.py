@@ -9,15 +9,15 @@ from scipy.stats import rankdata
 from skimage.metrics import structural_similarity
 
 from rationale.errors import NetworkError, OptionError
-from rationale.network import Network
+from rationale.network import Network, kind
 
 Array = NDArray[np.float32]
 
 
 def layers_with_weights(network: Network) -> list[str]:
     """Names of the layers that hold weights (BatchNorm's statistics are none), from the score down."""
-    nodes = [node for node in reversed(network.graph.nodes) if node.parameter and node.type != "BatchNorm"]
-    return [node.name for node in nodes if network.parameters(node)]
+    nodes = reversed(network.graph.nodes)
+    return [node.name for node in nodes if node.parameter and kind(node.type).learnt(node.parameter)]
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from skimage.transform import resize
 
 from rationale.errors import NetworkError, OptionError, RuleError
 from rationale.lrp.start import Classes, class_start
-from rationale.network import Network, Node
+from rationale.network import Network, Node, kind
 
 Array = NDArray[np.float32]
 
@@ -300,7 +300,8 @@ def _find_maps(network: Network, target_layer: str | None) -> Node | None:
     below = network.graph.below(network.graph.score_node(target_layer))
     for node in reversed(below):
         keeps_places = len(network.shape(node.name)) == 4 and np.prod(network.shape(node.name)[2:]) > 1
-        if node.type in ("Convolution", "Concat", "Eltwise") and keeps_places and _carries_all(below, node):
+        known = kind(node.type)
+        if (known.convolves or known.joins) and keeps_places and _carries_all(below, node):
             return node
     return None
 

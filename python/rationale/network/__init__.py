@@ -2,10 +2,25 @@
 
 from rationale.network.device import on_threads
 from rationale.network.graph import Graph, Node
+from rationale.network.head import MEANINGS
+from rationale.network.kinds import kind
 from rationale.network.network import Network
+from rationale.network.outcome import Outcome
 from rationale.network.prototxt import input_shapes
 from rationale.network.pycaffe import be_verbose
 from rationale.network.sequence import SequenceNetwork
 from rationale.network.solver import Solver
 
-__all__ = ["Graph", "Network", "Node", "SequenceNetwork", "Solver", "be_verbose", "input_shapes", "on_threads"]
+__all__ = [
+    "MEANINGS",
+    "Graph",
+    "Network",
+    "Node",
+    "Outcome",
+    "SequenceNetwork",
+    "Solver",
+    "be_verbose",
+    "input_shapes",
+    "kind",
+    "on_threads",
+]

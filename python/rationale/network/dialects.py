@@ -149,7 +149,8 @@ def layer_around(text: str, line: int) -> tuple[str, str] | None:
 
 def _own_words(block: str) -> tuple[str, str] | None:
     """Name and type of a layer, which stand in its outermost braces."""
-    depth, found = 0, {}
+    depth = 0
+    found: dict[str, str] = {}
     for token in re.finditer(r'#[^\n]*|[{}]|\b(name|type)\s*:\s*("[^"\n]*"|\'[^\'\n]*\'|\w+)', block):
         depth += {"{": 1, "}": -1}.get(token.group(), 0)
         if token.group(1) and depth == 1:

@@ -106,7 +106,7 @@ class Graph:
         return find_heads(self)
 
     def head(self, name: str | None = None) -> Head | None:
-        """The output to which a layer belongs, as the layer of its scores or above it; the network's own where None.
+        """The output to which a layer belongs, at its scores, above or right under; the network's own where None.
 
         Raises:
             NetworkError: no layer has that name, or the network ends in several outputs, so that the user must choose.
@@ -114,7 +114,7 @@ class Graph:
         if name is None:
             return the_head(self.heads)
         node = self.node(name)
-        return next((head for head in self.heads if node in (head.score, *head.above)), None)
+        return next((head for head in self.heads if node in (head.score, *head.above, *head.under)), None)
 
     def score_node(self, name: str | None = None) -> Node:
         """The layer whose output is the class scores, under what only squashes them: that of the network's output.
@@ -125,7 +125,10 @@ class Graph:
             NetworkError: no layer has that name, or the network ends in several outputs, so that the user must choose.
         """
         head = self.head(name)
-        return head.score if head is not None else self.node(str(name))
+        if name is None or (head is not None and self.node(name) in head.above):
+            assert head is not None  # or `head` would have raised
+            return head.score
+        return self.node(name)
 
     def input_blob(self, name: str) -> int:
         """Index of the blob that an Input layer makes under that name.

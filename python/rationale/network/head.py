@@ -16,6 +16,7 @@ from rationale.network.kinds import kind
 if TYPE_CHECKING:
     from rationale.network.graph import Graph, Node
 
+# Probabilities of which one is true, by a Softmax; probabilities each of its own, by a Sigmoid; or none.
 MEANINGS = ("classes", "labels", "values")
 
 
@@ -26,15 +27,24 @@ class Head:
     Attributes:
         score: the layer of the scores, at which relevance starts.
         above: the layers over it, bottom to top.
-        meaning: "classes" where a Softmax makes probabilities of which one is true, "labels" where a Sigmoid makes
-            probabilities each of its own, "values" where there are none.
-        said: the layer whose output is what the network says: those probabilities, or values.
+        under: the layers under it down to the first that mixes values, top to bottom.
+        probability: the Softmax or Sigmoid among those above, if there is one.
     """
 
     score: "Node"
     above: tuple["Node", ...]
-    meaning: str
-    said: "Node"
+    under: tuple["Node", ...]
+    probability: "Node | None"
+
+    @property
+    def meaning(self) -> str:
+        """What the numbers at the end are: one of MEANINGS."""
+        return "values" if self.probability is None else kind(self.probability.type).probabilities
+
+    @property
+    def value(self) -> "Node":
+        """The topmost layer that puts out more than which value is the highest."""
+        return next((node for node in reversed(self.above) if not kind(node.type).picks), self.score)
 
     @property
     def end(self) -> "Node":
@@ -77,11 +87,8 @@ def _head(graph: "Graph", end: "Node") -> Head:
     while start < len(over) and (kind(chain[start].type).hands_on or kind(chain[start].type).picks):
         start += 1
     above = chain[:start]
-    for node in above:
-        if node.type in ("Softmax", "Sigmoid"):
-            return Head(chain[start], tuple(reversed(above)), "classes" if node.type == "Softmax" else "labels", node)
-    said = next((node for node in chain[: start + 1] if not kind(node.type).picks), chain[start])
-    return Head(chain[start], tuple(reversed(above)), "values", said)
+    probability = next((node for node in above if kind(node.type).probabilities), None)
+    return Head(chain[start], tuple(reversed(above)), tuple(chain[start + 1 :]), probability)
 
 
 def _chain(graph: "Graph", end: "Node") -> list["Node"]:

@@ -29,6 +29,10 @@ class Kind:
         rises: f grows with its input, given the layer's weights, or at least never falls; None where it may not.
         flat: f can be the same for different inputs, though it never falls.
         hands_on: values stay what they are, at most in another shape.
+        convolves: each channel of its output is a map of what one filter found where.
+        probabilities: of what it makes its output some, as in `head.MEANINGS`.
+        joins: it puts several inputs together.
+        cuts: it hands each of its outputs a part of the input.
         picks: it says which value is the highest, or nothing at all.
         may_be_overwritten: a plain ReLU or Dropout in place over it changes nothing that a backward pass needs.
         axis: on which it works, where it is one that a definition may choose.
@@ -45,6 +49,10 @@ class Kind:
     rises: Callable[[LayerParameter, Weights], bool] | None = None
     flat: Asked = lambda layer: False
     hands_on: bool = False
+    convolves: bool = False
+    probabilities: str = ""
+    joins: bool = False
+    cuts: bool = False
     picks: bool = False
     may_be_overwritten: Asked = lambda layer: False
     axis: Callable[[LayerParameter], int | None] = lambda layer: None
@@ -111,8 +119,8 @@ _DATABASE, _PYTHON = "reads its own data from files", "runs Python code of its o
 
 KINDS: dict[str, Kind] = {
     # with weights
-    "Convolution": Kind(learnt=_convolution, may_be_overwritten=_always),
-    "Deconvolution": Kind(learnt=_convolution, may_be_overwritten=_always),
+    "Convolution": Kind(convolves=True, learnt=_convolution, may_be_overwritten=_always),
+    "Deconvolution": Kind(convolves=True, learnt=_convolution, may_be_overwritten=_always),
     "InnerProduct": Kind(
         learnt=lambda layer: 1 + int(layer.inner_product_param.bias_term),
         may_be_overwritten=_always,
@@ -156,7 +164,7 @@ KINDS: dict[str, Kind] = {
     ),
     "ELU": Kind(elementwise=True, rises=lambda layer, weights: layer.elu_param.alpha >= 0),
     "Clip": Kind(elementwise=True, moves_zero=_clip_moves_zero, rises=_rising, flat=_always),
-    "Sigmoid": Kind(elementwise=True, moves_zero=_always, rises=_rising),
+    "Sigmoid": Kind(probabilities="labels", elementwise=True, moves_zero=_always, rises=_rising),
     "TanH": Kind(elementwise=True, rises=_rising),
     "BNLL": Kind(elementwise=True, moves_zero=_always, rises=_rising),
     "Exp": Kind(elementwise=True, moves_zero=_always, rises=lambda layer, weights: _grows(layer.exp_param)),
@@ -173,7 +181,7 @@ KINDS: dict[str, Kind] = {
     "Dropout": Kind(elementwise=True, hands_on=True, may_be_overwritten=_always),
     # in groups
     "LRN": Kind(elementwise=True),
-    "Softmax": Kind(rises=_rising, axis=lambda layer: int(layer.softmax_param.axis)),
+    "Softmax": Kind(probabilities="classes", rises=_rising, axis=lambda layer: int(layer.softmax_param.axis)),
     "Pooling": Kind(may_be_overwritten=_always),
     "ArgMax": Kind(
         picks=True, axis=lambda layer: int(layer.argmax_param.axis) if layer.argmax_param.HasField("axis") else None
@@ -181,9 +189,9 @@ KINDS: dict[str, Kind] = {
     "Reduction": Kind(axis=lambda layer: int(layer.reduction_param.axis)),
     "Tile": Kind(axis=lambda layer: int(layer.tile_param.axis)),
     # several inputs or outputs
-    "Eltwise": Kind(may_be_overwritten=_is_no_product),
-    "Concat": Kind(may_be_overwritten=_always, axis=_concat_axis, mixes="joins along the samples"),
-    "Slice": Kind(axis=_slice_axis, mixes="takes samples apart"),
+    "Eltwise": Kind(joins=True, may_be_overwritten=_is_no_product),
+    "Concat": Kind(joins=True, may_be_overwritten=_always, axis=_concat_axis, mixes="joins along the samples"),
+    "Slice": Kind(cuts=True, axis=_slice_axis, mixes="takes samples apart"),
     "Split": Kind(hands_on=True, may_be_overwritten=_always),
     "Flatten": Kind(hands_on=True, axis=lambda layer: int(layer.flatten_param.axis), mixes="takes samples together"),
     "Reshape": Kind(hands_on=True),

@@ -16,6 +16,7 @@ from rationale.network import device
 from rationale.network.check import check_network
 from rationale.network.fold import Fold, find_folds, folded_definition, folded_weights
 from rationale.network.graph import Graph, Node, read_graph
+from rationale.network.outcome import Outcome, outcome_of
 from rationale.network.prototxt import NetParameter, read_network, to_text
 from rationale.network.pycaffe import caffe_errors, pycaffe
 from rationale.network.rewrite import for_explaining
@@ -163,6 +164,10 @@ class Network:
     def activation(self, name: str) -> Array:
         """Copy of what a layer put out, float32 (N, C, H, W), after a plain ReLU or Dropout in place on it."""
         return self.data(self.graph.blob(name)).copy()
+
+    def outcome(self, target_layer: str | None = None, meaning: str | None = None) -> Outcome:
+        """What the network says of the last forward's batch: see `rationale.network.outcome.outcome_of`."""
+        return outcome_of(self, target_layer, meaning)
 
     def _input_arrays(self, batch: Array | Mapping[str, Array]) -> dict[str, Array]:
         names = list(self.inputs)

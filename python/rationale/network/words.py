@@ -5,8 +5,7 @@ from numpy.typing import NDArray
 
 from rationale.errors import NetworkError
 from rationale.network.graph import Graph
-
-_COPYING = frozenset({"Split", "Flatten", "Reshape", "Slice"})  # hand values on as they are
+from rationale.network.kinds import kind
 
 
 def check_words(graph: Graph, name: str, array: NDArray[np.float32]) -> None:
@@ -19,7 +18,7 @@ def check_words(graph: Graph, name: str, array: NDArray[np.float32]) -> None:
     for node in graph.nodes:
         if not carriers & set(node.bottoms):
             continue
-        if node.type in _COPYING:
+        if kind(node.type).hands_on or kind(node.type).cuts:
             carriers.update(node.tops)
         elif node.type == "Embed" and node.parameter is not None:
             count = int(node.parameter.embed_param.input_dim)

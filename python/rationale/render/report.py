@@ -19,6 +19,7 @@ SHOWN_CLASSES = 5
 # colour-blind eyes (after Okabe and Ito).
 PART_COLOURS = ("#e08a00", "#00835f", "#b0509b", "#5d6b00", "#7a4fd0", "#8a5a2b")
 SHOWN_CHANNELS = 6
+MOST_LABELS = 20  # that are true of one picture
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,10 @@ class Card:
     photo: Pixels
     heatmap: Map
     label: str
-    probability: float
+    meaning: str  # of the numbers in `classes`: "classes", "labels" or "values"
     target: str
     score: float
-    classes: Sequence[tuple[str, float]]  # label and probability, most probable first
+    classes: Sequence[tuple[str, float]]  # label and probability or value, the greatest first
     accounts: Sequence[Account]
     layers: Sequence[LayerView]
     settings: Sequence[tuple[str, str]]
@@ -115,6 +116,22 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def said(meaning: str, found: float) -> str:
+    """A probability or value as people read it."""
+    return number(found, 3) if meaning == "values" else percent(found)
+
+
+def headline(meaning: str, classes: Sequence[tuple[str, float]]) -> str:
+    """What a network says in a few words; all labels that it holds to be true, where several can be."""
+    (label, most), *_ = classes
+    if meaning == "values":
+        return f"{label} {said(meaning, most)}"
+    true = [each for each in classes if each[1] >= 0.5] if meaning == "labels" else classes[:1]
+    if true:
+        return ", ".join(f"{label} ({percent(share)})" for label, share in true)
+    return f"no label; most probable is {label} ({percent(most)})"
+
+
 def _shared_settings(parts: Sequence[Part]) -> list[tuple[str, str]]:
     """Settings that are the same for every picture."""
     if not parts:
@@ -125,15 +142,19 @@ def _shared_settings(parts: Sequence[Part]) -> list[tuple[str, str]]:
 def draw(card: Card) -> Part:
     """Draws the pictures of a card, so that its maps need not be kept."""
     scale = symmetric_scale(card.heatmap)
-    shown = [*card.classes[:SHOWN_CLASSES]]
+    true = sum(share >= 0.5 for _, share in card.classes) if card.meaning == "labels" else 0
+    shown = [*card.classes[: max(SHOWN_CLASSES, min(true, MOST_LABELS))]]
     if card.target not in (label for label, _ in shown):
         shown[-1] = (card.target, dict(card.classes)[card.target])
+    most = max(abs(found) for _, found in shown) or 1.0
     return {
         "name": card.name,
+        "headline": headline(card.meaning, card.classes),
         "label": card.label,
-        "probability": card.probability,
+        "said": said(card.meaning, card.classes[0][1]),
+        "meaning": card.meaning,
         "target": card.target,
-        "target_probability": dict(card.classes)[card.target],
+        "target_said": said(card.meaning, dict(card.classes)[card.target]),
         "sentence": [
             {"text": text, "part": part, "colour": _named(card).get(part or "")} for text, part in card.sentence
         ],
@@ -141,7 +162,14 @@ def draw(card: Card) -> Part:
         "consistency": card.consistency,
         "outlines": _outlines(card),
         "score": card.score,
-        "classes": shown,
+        "classes": [
+            {
+                "label": label,
+                "said": said(card.meaning, found),
+                "width": 100 * (abs(found) / most if card.meaning == "values" else found),
+            }
+            for label, found in shown
+        ],
         "settings": list(card.settings),
         "photo": data_uri(card.photo),
         "heatmap": data_uri(heatmap_picture(card.heatmap, scale)),
