@@ -164,6 +164,10 @@ def test_what_was_understood_is_logged(tmp_path: Path, caplog: pytest.LogCapture
         ),
         ('layer {\n name: "cat" type: "Scale"\n scale_param { odd: 1 } }', r"layer 'cat' \(Scale\), line 8:16: .*odd"),
         ('layer { name: "i" type: "Interp" bottom: "data" top: "i" }', r"layer 'i' has type 'Interp'"),
+        (
+            "layer { name: 'off' type: 'Crop' bottom: 'conv' bottom: 'data' top: 'off' }",
+            r"layer 'off' \(Crop\): Caffe says: .*out-of-bounds",
+        ),
         ("layer { name: 'w' type: 'HDF5Output' bottom: 'data' }", r"layer 'w' \(HDF5Output\) writes"),
         ("layer { name: 'r' type: 'ImageData' top: 'x' }", r"layer 'r' \(ImageData\) reads its own data"),
         (

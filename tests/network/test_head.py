@@ -46,13 +46,20 @@ def test_what_squashes_scores_changes_no_heatmap(top: str, tmp_path: Path) -> No
     network = networks.load(tmp_path, body + over)
     assert network.graph.score_node().name == "score"
     head = network.graph.head()
-    assert head is not None and head.meaning == meaning
+    assert head is not None
+    assert head.meaning == meaning
     batch = batch_for(plain, 2)
     for target in (0, 4, None):
         expected, found = (propagate(each, batch, target, composite="lrp-0") for each in (plain, network))
         np.testing.assert_array_equal(found.targets, expected.targets)
         np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-6)
         np.testing.assert_allclose(found["data"], expected["data"], rtol=1e-5, atol=1e-7)
+
+
+def test_losses_and_accuracies_are_no_outputs(tmp_path: Path) -> None:
+    label = layer("label", "Input", top="label", more="input_param { shape { dim: 1 } }")
+    judged = layer("loss", "SoftmaxWithLoss", "score label") + layer("right", "Accuracy", "score label")
+    assert networks.load(tmp_path, label + dense("score", "data", 3) + judged).graph.score_node().name == "score"
 
 
 @pytest.mark.parametrize("top", [SIGMOID, layer("prob", "TanH", "score"), ""])

@@ -11,7 +11,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from rationale.errors import NetworkError
-from rationale.network.kinds import kind
+from rationale.network.kinds import kind, measures_only
 
 if TYPE_CHECKING:
     from rationale.network.graph import Graph, Node
@@ -53,10 +53,16 @@ class Head:
 
 
 def find_heads(graph: "Graph") -> tuple[Head, ...]:
-    """The outputs of a network; what goes to a Silence layer is one only where nothing else is."""
-    read = {blob for node in graph.nodes for blob in node.bottoms if not node.in_place and node.type != "Silence"}
+    """The outputs of a network, losses aside; what goes to a Silence layer is one only where nothing else is."""
+    aside: set[int] = set()  # what is made of scores only to be measured
+    for node in reversed(graph.nodes):
+        over = [reader.index for blob in node.tops for reader in graph.readers(blob)]
+        if measures_only(node.type) or (node.parameter is None and over and set(over) <= aside):
+            aside.add(node.index)
+    readers = [node for node in graph.nodes if node.type != "Silence" and node.index not in aside]
+    read = {blob for node in readers for blob in node.bottoms if not node.in_place}
     silenced = {blob for node in graph.nodes if node.type == "Silence" for blob in node.bottoms}
-    ends = [node for node in graph.nodes if node.tops and not set(node.tops) & read and node.type != "Input"]
+    ends = [node for node in readers if node.tops and not set(node.tops) & read and node.type != "Input"]
     ends = [node for node in ends if not any(_replaces(later, node) for later in ends)]
     heard = [node for node in ends if not set(node.tops) & silenced]
     return tuple(_head(graph, node) for node in heard or ends)

@@ -218,6 +218,11 @@ def kind(type_: str) -> Kind:
     return KINDS.get(type_, _NONE)
 
 
+def measures_only(type_: str) -> bool:
+    """Whether what the layer puts out is a number about a batch, of which nothing else is made."""
+    return type_.endswith("Loss") or type_ == "Accuracy"
+
+
 def use_of_files(layer: LayerParameter) -> str:
     """What a layer does to files; empty where it leaves them alone."""
     if layer.type == "InfogainLoss" and layer.infogain_loss_param.HasField("source"):

@@ -1,7 +1,6 @@
 """Network: a Caffe classifier that runs forward on batches of any size and backward from any layer."""
 
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
@@ -13,11 +12,12 @@ from numpy.typing import NDArray
 
 from rationale.errors import NetworkError
 from rationale.network import device
+from rationale.network.build import build_net
 from rationale.network.check import check_network
 from rationale.network.fold import Fold, find_folds, folded_definition, folded_weights
 from rationale.network.graph import Graph, Node, read_graph
 from rationale.network.outcome import Outcome, outcome_of
-from rationale.network.prototxt import NetParameter, read_network, to_text
+from rationale.network.prototxt import NetParameter, read_network
 from rationale.network.pycaffe import caffe_errors, pycaffe
 from rationale.network.rewrite import for_explaining
 from rationale.network.samples import check_samples, sample_axes
@@ -341,16 +341,6 @@ class Network:
 def make_blob(shape: tuple[int, ...]) -> Blob:
     """Memory like a blob's, apart from any network; nothing is allocated before it is touched."""
     return pycaffe()._caffe.Blob(shape)
-
-
-def build_net(definition: NetParameter, name: str) -> Any:
-    """A `caffe.Net` of a definition in memory, in the TEST phase; `name` is its file's, for errors."""
-    caffe = pycaffe()
-    with tempfile.TemporaryDirectory(prefix="rationale-") as folder:
-        path = Path(folder, "network.prototxt")
-        path.write_text(to_text(definition), encoding="utf-8")
-        with caffe_errors(name):
-            return caffe.Net(str(path), caffe.TEST)
 
 
 def _fold(definition: NetParameter, net: Any, folds: list[Fold], name: str) -> tuple[NetParameter, Any]:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, softmax
 
 from rationale.errors import NetworkError
 from rationale.network.head import MEANINGS
@@ -51,13 +50,22 @@ def outcome_of(network: "Network", target_layer: str | None = None, meaning: str
         return Outcome(meant, _flat(network.data((head.value if head is not None else score).tops[0])))
     if head is None or head.probability is None or head.meaning != meant:
         scores = _flat(network.data(score.tops[0]))
-        return Outcome(meant, softmax(scores, axis=1) if meant == "classes" else expit(scores))
+        return Outcome(meant, _softmax(scores, 1) if meant == "classes" else _sigmoid(scores))
     node = head.probability
     read = network.data(node.bottoms[0]).astype(np.float64)
     if meant == "labels":
-        return Outcome(meant, _flat(expit(read)))
+        return Outcome(meant, _flat(_sigmoid(read)))
     assert node.parameter is not None
-    return Outcome(meant, _flat(softmax(read, axis=node.parameter.softmax_param.axis)))
+    return Outcome(meant, _flat(_softmax(read, node.parameter.softmax_param.axis)))
+
+
+def _softmax(scores: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    powers = np.exp(scores - scores.max(axis=axis, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=axis, keepdims=True))
+
+
+def _sigmoid(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.exp(-np.logaddexp(0, -scores)))
 
 
 def _flat(array: NDArray[np.floating]) -> NDArray[np.float64]:

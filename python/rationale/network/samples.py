@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from rationale.errors import NetworkError
-from rationale.network.graph import Graph, Node
-from rationale.network.kinds import mixes_samples
+from rationale.network.graph import Graph
+from rationale.network.kinds import measures_only, mixes_samples
 from rationale.network.prototxt import NetParameter
 
 _HOW = "so that what it puts out for one picture depends on others; replace it in the prototxt, or cut it off"
@@ -71,15 +71,16 @@ def check_samples(graph: Graph, axes: dict[int, int | None], shapes: dict[int, t
         NetworkError: a layer mixes samples.
     """
     for node in graph.nodes:
-        if node.parameter is None or not node.bottoms or not node.tops or axes[node.tops[0]] != 0 or _averages(node):
+        if (
+            node.parameter is None
+            or not node.bottoms
+            or not node.tops
+            or axes[node.tops[0]] != 0
+            or measures_only(node.type)
+        ):
             continue
         if reason := mixes_samples(node.parameter, len(shapes[node.bottoms[0]])):
             raise mixing(name, node.name, node.type, reason)
         wrong = [shapes[blob] for blob in node.tops if shapes[blob][:1] != (2,)]
         if wrong and all(shapes[blob][:1] == (2,) for blob in node.bottoms if axes[blob] == 0):
             raise mixing(name, node.name, node.type, f"makes {wrong[0]} of two samples")
-
-
-def _averages(node: Node) -> bool:
-    """Losses and accuracies are numbers about a batch; nothing else is made of them."""
-    return node.type.endswith("Loss") or node.type == "Accuracy"

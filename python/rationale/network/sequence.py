@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from rationale.errors import NetworkError
 from rationale.network import device
+from rationale.network.build import build_net
 from rationale.network.check import check_network
 from rationale.network.graph import read_graph
-from rationale.network.network import build_net
 from rationale.network.prototxt import NetParameter, read_network
 from rationale.network.pycaffe import caffe_errors
 from rationale.network.state import test_phase_layers
