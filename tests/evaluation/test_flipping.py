@@ -95,3 +95,11 @@ def test_heatmaps_of_another_size_or_with_nan_are_an_error(network: Network, bat
         falls(network, batch, batch[:2, 0])
     with pytest.raises(OptionError, match="finite"):
         falls(network, batch, np.full((4, 6, 6), np.nan, np.float32))
+
+
+def test_the_probability_of_a_label_is_its_own(tmp_path: Path) -> None:
+    """A softmax over labels that are true at once would follow what happens to the others."""
+    network = networks.load(tmp_path, networks.dense("score", "data", 1) + networks.layer("prob", "Sigmoid", "score"))
+    batch = networks.batch_for(network, 2)
+    curves = flip(network, batch, np.zeros((2, 8, 8), np.float32), np.zeros(2, int), region=4, steps=1).curves
+    np.testing.assert_allclose(curves[:, 0], network.forward(batch)["prob"][:, 0], rtol=1e-5)

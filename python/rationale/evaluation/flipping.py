@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from scipy.special import softmax
 
 from rationale.errors import OptionError
 from rationale.gradients.baselines import scores
@@ -90,7 +89,7 @@ def flip(
         steps: how often the network is asked; each step covers as many regions as the others.
         up_to: share of the regions that is covered in the end.
         target_layer: layer of the class scores; found by itself where None.
-        measure: "probability" after a softmax, or "score" before it.
+        measure: "probability", by a softmax over the scores, or as the network's own Sigmoid says; or "score".
         seed: of noise and lots; the same for the same batch, whatever the heatmaps.
 
     Raises:
@@ -106,13 +105,16 @@ def flip(
     last = up_to * (ranks.max() + 1)
     limits = np.round(np.linspace(0, last, steps + 1)).astype(int)
     rows = np.arange(len(batch))
+    head = network.graph.head(target_layer)
+    meaning = "labels" if head is not None and head.meaning == "labels" else "classes"
     curves = np.empty((len(batch), steps + 1), np.float32)
     for step, limit in enumerate(limits):
         covered = np.where((ranks < limit)[:, None], replacement, batch)
         found = scores(network, covered, target_layer=target_layer)
         if step == 0:
-            _check_classes(classes, found, measure)
-        curves[:, step] = (softmax(found, axis=1) if measure == "probability" else found)[rows, classes]
+            _check_classes(classes, found, measure, meaning)
+        followed = network.outcome(target_layer, meaning).numbers if measure == "probability" else found
+        curves[:, step] = followed[rows, classes]
     return Flipping(curves, limits / (ranks.max() + 1))
 
 
@@ -131,9 +133,9 @@ def _check(batch: Array, heatmaps: Array, order: str, filling: str, measure: str
         raise OptionError(f"heatmaps must be finite and of the shape {wanted}, not {heatmaps.shape}")
 
 
-def _check_classes(classes: NDArray[np.int64], found: Array, measure: str) -> None:
+def _check_classes(classes: NDArray[np.int64], found: Array, measure: str, meaning: str) -> None:
     count, known = found.shape
-    if known < 2 and measure == "probability":
+    if known < 2 and measure == "probability" and meaning == "classes":
         raise OptionError("one class has always the probability 1: measure the score")
     numbers = np.asarray(classes)
     if numbers.shape != (count,) or numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= known:
