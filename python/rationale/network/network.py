@@ -13,6 +13,7 @@ from rationale.errors import NetworkError
 from rationale.network import device
 from rationale.network.build import build_net
 from rationale.network.check import check_network
+from rationale.network.constants import Constant, from_parameters
 from rationale.network.fold import Fold, find_folds, folded_definition, folded_weights
 from rationale.network.graph import Graph, Node, read_graph
 from rationale.network.outcome import Outcome, outcome_of
@@ -43,6 +44,7 @@ class Network:
         name: str,
         gpu: int | None = None,
         users_names: Mapping[str, str] | None = None,
+        constants: Mapping[str, Constant] | None = None,
     ) -> None:
         self.definition = definition
         self.name = name
@@ -51,7 +53,9 @@ class Network:
         self.graph: Graph = read_graph(net, definition.layer)
         self.derived: dict[str, Any] = {}  # what rooms above keep of what they computed from the weights
         self._blobs: list[Blob] = list(net._blobs)
-        self._inputs: dict[str, int] = {self.graph.blob_names[blob]: blob for blob in net._inputs}
+        blobs = {self.graph.blob_names[blob]: blob for blob in net._inputs}
+        self._constants = {blobs.pop(name): constant for name, constant in (constants or {}).items()}
+        self._inputs: dict[str, int] = blobs
         self.understood: tuple[str, ...] = ()  # what of the files is not simply as it stands there
         self._users_names = dict(users_names or {})  # of blobs that have another name here
         self._reached: set[int] = set()  # blobs that the last backward pass came to
@@ -86,15 +90,17 @@ class Network:
         try:
             original = read_network(prototxt, stages, understood)
             check_network(original, name)
-            definition, users_names = for_explaining(original, name, understood)
+            copy = for_explaining(original, name, understood)
+            definition, constants = copy.definition, copy.constants
             net = build_net(definition, name)
             if weights is not None:
                 understood += load_weights(net, weights)
             understood += check_statistics(net, original, name)
             folds = find_folds(definition) if fold else []
-            if folds:
-                definition, net = _fold(definition, net, folds, name)
-            network = cls(definition, net, name, gpu, users_names)
+            if fold and (folds or any(layer.type == "Parameter" for layer in definition.layer)):
+                definition, net, more = _fold(definition, net, folds, name)
+                constants = {**constants, **more}
+            network = cls(definition, net, name, gpu, copy.users_names, constants)
             network._check_samples()
         finally:
             for line in understood:
@@ -149,6 +155,8 @@ class Network:
         for name, array in arrays.items():
             self.data(self._inputs[name])[...] = array
             check_words(self.graph, name, array)
+        for blob, constant in self._constants.items():
+            self.data(blob)[...] = constant.values
         with caffe_errors(self.name):
             self.net._forward(0, len(self.graph.nodes) - 1)
         outputs = {}
@@ -194,6 +202,10 @@ class Network:
             return
         for name, shape in shapes.items():
             self._blobs[self._inputs[name]].reshape(*shape)
+        count = next(iter(shapes.values()))[0]
+        for blob, constant in self._constants.items():
+            if constant.follows:
+                self._blobs[blob].reshape(count, *constant.values.shape[1:])
         with caffe_errors(f"{self.name}: an input of {', '.join(map(str, shapes.values()))} does not fit"):
             self.net.reshape()
 
@@ -342,18 +354,24 @@ def make_blob(shape: tuple[int, ...]) -> Blob:
     return pycaffe()._caffe.Blob(shape)
 
 
-def _fold(definition: NetParameter, net: Any, folds: list[Fold], name: str) -> tuple[NetParameter, Any]:
-    """A network that computes the same without the BatchNorm and Scale layers that can be folded."""
+def _fold(
+    definition: NetParameter, net: Any, folds: list[Fold], name: str
+) -> tuple[NetParameter, Any, dict[str, Constant]]:
+    """A network that computes the same without the BatchNorm and Scale layers that can be folded.
+
+    Its Parameter layers are inputs, and what fills those is returned too.
+    """
     weights = {
         layer: [blob.data for blob in each.blobs] for layer, each in zip(net._layer_names, net.layers, strict=True)
     }
     folded = folded_definition(definition, folds)
+    constants = from_parameters(folded, weights)
     smaller = build_net(folded, name)
     weights |= dict(folded_weights(weights, folds))
     for layer, each in zip(smaller._layer_names, smaller.layers, strict=True):
         for blob, values in zip(each.blobs, weights.get(layer, []), strict=False):
             blob.data[...] = values
-    return folded, smaller
+    return folded, smaller, constants
 
 
 def _shape_text(shape: tuple[int, ...], full: bool = False) -> str:

@@ -4,6 +4,10 @@ The copy gives every value that a backward pass needs a blob of its own, compute
 weights (which halves the price of a backward pass), and starts with a batch of one.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rationale.network.constants import Constant, check_parameters, from_dummies
 from rationale.network.graph import free_name
 from rationale.network.kinds import kind
 from rationale.network.prototxt import LayerParameter, NetParameter
@@ -12,11 +16,19 @@ from rationale.network.samples import free_batch
 from rationale.network.state import test_phase_layers
 
 
-def for_explaining(network: NetParameter, name: str, understood: list[str]) -> tuple[NetParameter, dict[str, str]]:
+@dataclass(frozen=True)
+class Copy:
+    """A definition to run, the user's name of each blob that has another one in it, and what fills constant inputs."""
+
+    definition: NetParameter
+    users_names: Mapping[str, str]
+    constants: Mapping[str, Constant]
+
+
+def for_explaining(network: NetParameter, name: str, understood: list[str]) -> Copy:
     """A copy of an upgraded, checked network, ready for forward passes and data-only backward passes.
 
-    Also returns the user's name of each blob that has another one in the copy; what else is not as it stands in the
-    file is added to `understood`.
+    What is not as it stands in the file is added to `understood`.
 
     Raises:
         NetworkError: a layer takes samples together or apart.
@@ -27,7 +39,9 @@ def for_explaining(network: NetParameter, name: str, understood: list[str]) -> t
     copy.ClearField("state")
     copy.layer.extend(test_phase_layers(network))
     _name_apart(copy, understood)
-    free_batch(copy, name, understood)
+    sizes = free_batch(copy, name, understood)
+    check_parameters(copy, sizes, name)
+    constants = from_dummies(copy, sizes)
     for layer in copy.layer:
         del layer.include[:], layer.exclude[:], layer.propagate_down[:]
         _learn_nothing(layer)
@@ -35,7 +49,7 @@ def for_explaining(network: NetParameter, name: str, understood: list[str]) -> t
             layer.batch_norm_param.use_global_stats = True
     renamed = _separate_in_place_layers(copy)
     copy.force_backward = True  # patch 0003: without the weight gradients that lr_mult 0 turns off
-    return copy, renamed
+    return Copy(copy, renamed, constants)
 
 
 def takes_statistics_of_the_batch(layer: LayerParameter) -> bool:

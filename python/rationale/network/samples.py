@@ -14,8 +14,10 @@ from rationale.network.prototxt import NetParameter
 _HOW = "so that what it puts out for one picture depends on others; replace it in the prototxt, or cut it off"
 
 
-def free_batch(network: NetParameter, name: str, understood: list[str]) -> None:
+def free_batch(network: NetParameter, name: str, understood: list[str]) -> set[int]:
     """Lets inputs start with a batch of one, and Reshape layers follow the batch that the file fixes.
+
+    Returns the sizes of batches in the file.
 
     Raises:
         NetworkError: a layer takes samples together or apart.
@@ -36,6 +38,7 @@ def free_batch(network: NetParameter, name: str, understood: list[str]) -> None:
     for shape in shapes:
         if shape.dim:
             shape.dim[0] = 1
+    return sizes
 
 
 def mixing(name: str, layer: str, type_: str, reason: str) -> NetworkError:
