@@ -104,7 +104,7 @@ def test_stages_and_levels_say_which_layers_are_built(
 
 
 def test_a_stage_that_is_wanted_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NetworkError, match=r"give --stage train|give --stage deploy"):
+    with pytest.raises(NetworkError, match="give --stage deploy"):
         loaded(tmp_path, ALL_IN_ONE)
 
 

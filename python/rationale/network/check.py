@@ -77,7 +77,8 @@ def _check_divisors(layer: LayerParameter, name: str) -> None:
 
 def _stage_hint(network: NetParameter, blob: str) -> str:
     """In which stages a layer would make the blob."""
-    stages = next((stages_of(layer) for layer in network.layer if blob in layer.top and stages_of(layer)), [])
+    makers = [layer for layer in network.layer if blob in layer.top and not use_of_files(layer)]
+    stages = next((stages_of(layer) for layer in makers if stages_of(layer)), [])
     given = " ".join(f"--stage {each}" for each in stages)
     return f"; one does in another stage: give {given} (stages={stages!r} in Python)" if stages else ""
 
