@@ -19,7 +19,7 @@ from rationale.description import Explainer as ExplainerSettings
 from rationale.errors import ModelError
 from rationale.explainer.evidence import Evidence, evidence_of
 from rationale.explainer.explainer import Explainer, Sentence
-from rationale.explanation import Explanation, explanations_of, softmax
+from rationale.explanation import Explanation, explanations_of
 from rationale.fetching import local_file
 from rationale.fetching.digest import short_digest
 from rationale.images import Pixels, Source, border_colour, fit, fit_mask, load_image, to_grey, to_rgb
@@ -124,6 +124,10 @@ class Model:
         """What the network says of the last batch that went through it, as it means it or as model.toml states."""
         return self.network.outcome(self.description.output.target_layer, self.description.output.meaning)
 
+    def class_probabilities(self) -> NDArray[np.float64]:
+        """Probabilities of which one class is true for the last batch, (N, classes); by a softmax if need be."""
+        return self.network.outcome(self.description.output.target_layer, "classes").numbers
+
     @property
     def explainer_settings(self) -> ExplainerSettings:
         """[explainer] of model.toml.
@@ -188,7 +192,7 @@ class Model:
         """The best sentences for each picture of the last batch that was explained; none without an explainer."""
         if self.explainer is None:
             return [[] for _ in relevance.targets]
-        probabilities = softmax(relevance.outputs)
+        probabilities = self.class_probabilities()
         order = np.argsort(-probabilities, axis=1, kind="stable")
         ranked = [
             [(int(label), float(row[label])) for label in places]

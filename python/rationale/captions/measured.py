@@ -13,7 +13,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from rationale.captions import Source
 from rationale.consistency import part_densities
@@ -115,7 +114,7 @@ def _measure(model: Model, split: Split, rows: Sequence[int], source: Source, of
         part_densities(heatmap, view_regions(model, source, split.parts[row]))
         for row, heatmap in zip(rows, heatmaps, strict=True)
     ]
-    probabilities = softmax(relevance.outputs.astype(np.float64), axis=1)
+    probabilities = model.class_probabilities()
     return Measured(
         [split.ids[row] for row in rows],
         np.asarray(relevance.targets, np.int64),

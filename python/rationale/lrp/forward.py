@@ -43,5 +43,5 @@ def _held(network: Network) -> Forward:
     kernels = Workspace.of(network).kernels
     blobs = [*network.net._inputs, *network.net._outputs]
     arrays = [network.data(blob) for blob in blobs]
-    samples = len(network.data(network.net._inputs[0]))
+    samples = next(iter(network.inputs.values()))[0]
     return Forward(samples, tuple(kernels.fingerprint(array) for array in arrays))

@@ -1,6 +1,6 @@
 """Constants beside the picture (DummyData, Parameter) become inputs that the network fills by itself.
 
-As inputs they follow the size of the batch, and relevance ends at them as it does at the picture.
+As inputs they follow the size of the batch.
 """
 
 from collections.abc import Mapping
@@ -18,10 +18,14 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """What fills an input: float32, with a first axis of 1 where `follows`, which is repeated for each sample."""
+    """What fills an input: float32, with a first axis of 1 where `follows`, which is repeated for each sample.
+
+    `type` is that of the layer that stood there, under which the graph shows it still.
+    """
 
     values: Array
     follows: bool
+    type: str
 
 
 def from_dummies(network: NetParameter, sizes: set[int]) -> dict[str, Constant]:
@@ -44,7 +48,7 @@ def from_dummies(network: NetParameter, sizes: set[int]) -> dict[str, Constant]:
             shape = shapes[min(number, len(shapes) - 1)]
             follows = len(shape) > 1 and shape[0] in sizes
             shape = [1, *shape[1:]] if follows else shape
-            made[top] = Constant(np.full(shape, values[min(number, len(values) - 1)], np.float32), follows)
+            made[top] = Constant(np.full(shape, values[min(number, len(values) - 1)], np.float32), follows, layer.type)
         _become_inputs(layer, made)
         found |= made
     return found
@@ -58,7 +62,7 @@ def from_parameters(network: NetParameter, weights: Mapping[str, list[Array]]) -
             continue
         (values,) = weights[layer.name]
         follows = values.ndim > 1 and values.shape[0] == 1
-        made = {layer.top[0]: Constant(values.copy(), follows)}
+        made = {layer.top[0]: Constant(values.copy(), follows, layer.type)}
         _become_inputs(layer, made)
         found |= made
     return found

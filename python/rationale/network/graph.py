@@ -1,6 +1,6 @@
 """The layers of a running network in order, with the blobs that join them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -143,8 +143,10 @@ class Graph:
         raise NetworkError(f"no input is named {name!r}")
 
 
-def read_graph(net: Any, layers: Sequence[LayerParameter]) -> Graph:
+def read_graph(net: Any, layers: Sequence[LayerParameter], constants: Mapping[str, str] | None = None) -> Graph:
     """The graph of a running `caffe.Net` that was built from `layers`, or from some of them in that order.
+
+    `constants` are the types under which inputs that are no pictures are shown, by blob.
 
     A layer that bears the name of an input, without making it, gets another name, for names tell what is meant.
     """
@@ -160,7 +162,7 @@ def read_graph(net: Any, layers: Sequence[LayerParameter]) -> Graph:
             Node(
                 index=index,
                 name=free_name(name, taken) if name in inputs and type_ != "Input" else name,
-                type=type_,
+                type=(constants or {}).get(blob_names[tops[0]], type_) if type_ == "Input" else type_,
                 bottoms=tuple(net._bottom_ids(index)),
                 tops=tops,
                 parameter=layer,

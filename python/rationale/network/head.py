@@ -62,7 +62,7 @@ def find_heads(graph: "Graph") -> tuple[Head, ...]:
     readers = [node for node in graph.nodes if node.type != "Silence" and node.index not in aside]
     read = {blob for node in readers for blob in node.bottoms if not node.in_place}
     silenced = {blob for node in graph.nodes if node.type == "Silence" for blob in node.bottoms}
-    ends = [node for node in readers if node.tops and not set(node.tops) & read and node.type != "Input"]
+    ends = [node for node in readers if node.tops and not set(node.tops) & read and node.bottoms]
     ends = [node for node in ends if not any(_replaces(later, node) for later in ends)]
     heard = [node for node in ends if not set(node.tops) & silenced]
     return tuple(_head(graph, node) for node in heard or ends)
@@ -111,7 +111,7 @@ def _chain(graph: "Graph", end: "Node") -> list["Node"]:
 def _leaves_order(node: "Node", below: "Node") -> bool:
     """Whether the higher of two scores stays the higher, and scores can still be told apart by class."""
     known = kind(node.type)
-    if below.type == "Input":
+    if not below.bottoms:
         return False
     one_each = len(below.shape) > 1 and prod(below.shape[1:]) == below.shape[1]
     if known.hands_on:

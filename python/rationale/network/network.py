@@ -50,7 +50,8 @@ class Network:
         self.name = name
         self.gpu = gpu
         self.net = net
-        self.graph: Graph = read_graph(net, definition.layer)
+        shown = {blob: constant.type for blob, constant in (constants or {}).items()}
+        self.graph: Graph = read_graph(net, definition.layer, shown)
         self.derived: dict[str, Any] = {}  # what rooms above keep of what they computed from the weights
         self._blobs: list[Blob] = list(net._blobs)
         blobs = {self.graph.blob_names[blob]: blob for blob in net._inputs}
@@ -303,6 +304,8 @@ class Network:
 
     def parameters(self, node: Node) -> list[Array]:
         """Views of a layer's weights and bias."""
+        if node.type == "Parameter" and node.tops[0] in self._constants:
+            return [self._constants[node.tops[0]].values]
         return [blob.data for blob in self.net.layers[node.index].blobs]
 
     def run_forward(self, node: Node) -> None:

@@ -41,7 +41,6 @@ from rationale.images import save_png
 from rationale.lrp import propagate
 from rationale.model import Model
 from rationale.network import SequenceNetwork
-from rationale.render.report import percent
 from rationale.render.spoken import Spoken, spoken_sheet
 from rationale.reproduce.measure import keep, measurements_directory
 from rationale.resources import write_whole
@@ -109,7 +108,7 @@ def draw_sentences(model: Model, path: Path) -> Path:
             each.heatmap,
             each.sentence_pieces(),
             each.regions,
-            f"{split.name} photograph {each.name}: {each.label}, {percent(each.probability)}; consistency "
+            f"{split.name} photograph {each.name}: {each.headline}; consistency "
             f"{each.consistency:.2f}",
         )
         for each in found

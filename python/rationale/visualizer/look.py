@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rationale.errors import OptionError
-from rationale.explanation import softmax
 from rationale.gradients.baselines import rectified_gradient
 from rationale.images import Pixels, load_image
 from rationale.lrp import Relevance, propagate
 from rationale.model import Model
+from rationale.network import Outcome
 from rationale.render.colours import symmetric_scale
 from rationale.visualizer.frame import Frame, pixels_of
 from rationale.visualizer.layers import describe_layers
@@ -37,10 +37,11 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _Told:
-    """Relevance of a seen picture under one way of asking."""
+    """Relevance of a seen picture under one way of asking, and what the network says of it."""
 
     key: tuple[object, ...]
     relevance: Relevance
+    outcome: Outcome
 
 
 class Looker:
@@ -154,7 +155,7 @@ class Looker:
             conditions=conditions,
             keep=keep,
         )
-        self._told = _Told(key, relevance)
+        self._told = _Told(key, relevance, self.model.outcome())
         return relevance
 
     def _keep(self, question: Question) -> list[str]:
@@ -173,9 +174,11 @@ class Looker:
     # ---- parts of the answer -----------------------------------------------------------------------------------------
 
     def _decision(self, seen: _Seen, relevance: Relevance, question: Question) -> dict[str, object]:
-        probabilities = softmax(relevance.outputs)[0]
-        scores = relevance.outputs[0]
-        best = np.argsort(-probabilities, kind="stable")[:_CLASSES].tolist()
+        assert self._told is not None  # relevance was just told
+        outcome, scores = self._told.outcome, relevance.outputs[0]
+        numbers = outcome.numbers[0]
+        kind = "value" if outcome.meaning == "values" else "probability"
+        best = np.argsort(-numbers, kind="stable")[:_CLASSES].tolist()
         target = int(relevance.targets[0])
         shown = list(dict.fromkeys([*best, target, *([] if question.against is None else [question.against])]))
         return {
@@ -185,10 +188,8 @@ class Looker:
             "number": question.number,
             "size": {"width": seen.size[1], "height": seen.size[0]},
             "crop": _crop(seen.size, self.model.input_size, self.model.description.input.fit),
-            "classes": [
-                {"index": each, "probability": float(probabilities[each]), "score": float(scores[each])}
-                for each in shown
-            ],
+            "meaning": outcome.meaning,
+            "classes": [{"index": each, kind: float(numbers[each]), "score": float(scores[each])} for each in shown],
             "best": best[0],
             "target": target,
             "against": question.against,

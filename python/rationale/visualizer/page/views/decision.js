@@ -1,4 +1,4 @@
-// The decision: the classes with their probabilities, which of them is explained, and the sentence.
+// The decision: the classes with their probabilities, or values where the network gives none, which of them is explained, and the sentence.
 import { button, el, number, percent, say, signed } from "../dom.js";
 
 export function mount(root, page) {
@@ -29,7 +29,7 @@ export function mount(root, page) {
     }
     const best = answer.classes.find((each) => each.index === answer.best);
     say(heading.firstChild, model.labels[answer.best]);
-    say(heading.lastChild, ` ${percent(best.probability)}`);
+    say(heading.lastChild, ` ${said(best)}`);
     sentence.hidden = !answer.sentence;
     say(sentence, answer.sentence ?? "");
     fill(page, list);
@@ -46,27 +46,31 @@ export function mount(root, page) {
       kept >= 0 ? " + " : " − ",
       el("span.absorbed", {}, `${number(Math.abs(kept))} kept on the way`),
     );
-    equation.title = "The score before the softmax, where it came to lie: on the pixels, or in biases and stabilisers on the way";
+    equation.title = "The score, where it came to lie: on the pixels, or in biases and stabilisers on the way";
   };
 }
 
+/** The probability of a class as people read it, or its value. */
+const said = ({ probability, value }) => (probability === undefined ? number(value) : percent(probability));
+
 function fill(page, list) {
   const { answer, model } = page;
+  const largest = Math.max(...answer.classes.map((each) => Math.abs(each.value ?? 0))) || 1;
   while (list.children.length < answer.classes.length) list.append(row(page));
   for (const [each, item] of [...list.children].entries()) {
     item.hidden = each >= answer.classes.length;
     if (item.hidden) continue;
-    const { index, probability, score } = answer.classes[each];
+    const { index, probability, value, score } = answer.classes[each];
     const label = model.labels[index];
     item.dataset.index = index;
     const [explain, rather] = item.querySelectorAll("button");
     item.classList.toggle("explained", index === answer.target);
     item.classList.toggle("opposed", index === answer.against);
     explain.setAttribute("aria-pressed", String(index === answer.target));
-    explain.title = `Explain ${label}: score ${signed(score)} before the softmax`;
+    explain.title = `Explain ${label}: score ${signed(score)}`;
     say(explain.querySelector(".what"), label);
-    explain.querySelector(".track span").style.width = `${100 * probability}%`;
-    say(explain.querySelector(".number"), percent(probability));
+    explain.querySelector(".track span").style.width = `${100 * (probability ?? Math.abs(value) / largest)}%`;
+    say(explain.querySelector(".number"), said(answer.classes[each]));
     rather.hidden = index === answer.target;
     rather.setAttribute("aria-pressed", String(index === answer.against));
     rather.title = `Why ${model.labels[answer.target]} rather than ${label}?`;
