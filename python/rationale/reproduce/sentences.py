@@ -108,8 +108,7 @@ def draw_sentences(model: Model, path: Path) -> Path:
             each.heatmap,
             each.sentence_pieces(),
             each.regions,
-            f"{split.name} photograph {each.name}: {each.headline}; consistency "
-            f"{each.consistency:.2f}",
+            f"{split.name} photograph {each.name}: {each.headline}; consistency {each.consistency:.2f}",
         )
         for each in found
     ]
