@@ -7,7 +7,7 @@ import pytest
 
 from rationale.errors import NetworkError, RationaleError, RuleError
 from rationale.lrp import COMPOSITES, propagate
-from rationale.lrp.rules import epsilon, gamma, parse_rule
+from rationale.lrp.rules import alpha_beta, epsilon, gamma, parse_rule
 from rationale.network import Network
 from rationale.network.pycaffe import pycaffe
 from tests import networks
@@ -241,8 +241,10 @@ def test_a_rule_that_cannot_be_meant_is_an_error(rules: dict[str, object], tmp_p
 def test_rules_as_text_say_all_that_python_can() -> None:
     assert parse_rule("epsilon(0.01, relative)") == epsilon(0.01, relative=True)
     assert parse_rule("gamma(0.25, spread-bias)") == gamma(0.25).spreading_bias()
-    with pytest.raises(RuleError):
-        parse_rule("gamma(0.25, relative)")
+    assert parse_rule("alpha-beta(2, 1, stabiliser 1e-9)") == alpha_beta(2, 1).stabilised_by(1e-9)
+    for text in ("gamma(0.25, relative)", "z+(stabiliser -1)", "z+(stabiliser x)"):
+        with pytest.raises(RuleError):
+            parse_rule(text)
 
 
 BESIDE = (

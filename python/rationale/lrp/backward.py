@@ -15,6 +15,7 @@ from rationale.lrp.layers import takes_rule
 from rationale.lrp.ledger import Ledger
 from rationale.lrp.start import Classes, ClassScore, StartAt, Unit, UnitActivation
 from rationale.lrp.walk import Facts, Walk
+from rationale.lrp.workspace import Workspace
 from rationale.network import Network, Node
 
 Array = NDArray[np.float32]
@@ -140,8 +141,9 @@ def propagate(
     rules.check_fits({node.name: node.type for node in network.graph.nodes if takes_rule(node)})
     starts = _starts(start, target, against, unit, target_layer)
     plans = [_Plan.of(network, each, conditions, keep) for each in starts]
-    forward = run_forward(network, batch)
-    facts = Facts.of(network)
+    space = Workspace.of(network)
+    forward = run_forward(space, batch)
+    facts = Facts.of(space)
     found = tuple(plan.carry_out(facts, rules, forward) for plan in plans)
     return found if isinstance(start, Sequence) else found[0]
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rationale.errors import RuleError
 from rationale.lrp.workspace import Workspace
-from rationale.network import Network, device
+from rationale.network import device
 
 Array = NDArray[np.float32]
 
@@ -21,26 +21,27 @@ class Forward:
     fingerprint: tuple[int, ...]
 
 
-def run_forward(network: Network, batch: Array | Mapping[str, Array] | Forward) -> Forward:
+def run_forward(space: Workspace, batch: Array | Mapping[str, Array] | Forward) -> Forward:
     """Runs the network on a batch, or makes sure that a pass it has run is still there.
 
     Raises:
         NetworkError: the batch does not fit.
         RuleError: the network has run on something else since.
     """
+    network = space.network
     if not isinstance(batch, Forward):
         network.forward(batch)
-        return _held(network)
+        return _held(space)
     device.select(network.gpu)
-    if _held(network) != batch:
+    if _held(space) != batch:
         raise RuleError(
             f"{network.name}: has run on another batch since that forward pass: give the batch itself once more"
         )
     return batch
 
 
-def _held(network: Network) -> Forward:
-    kernels = Workspace.of(network).kernels
+def _held(space: Workspace) -> Forward:
+    network, kernels = space.network, space.kernels
     blobs = [*network.net._inputs, *network.net._outputs]
     arrays = [network.data(blob) for blob in blobs]
     samples = next(iter(network.inputs.values()))[0]

@@ -232,8 +232,10 @@ class _Redistribution:
 
     def _bias_share(self, term: Term, quotient_sums: Amounts) -> Amounts:
         """Σ_j b̃_j R_j / z_j, (N,)."""
-        bias = self._bias_of([term]).ravel().astype(np.float64)
-        return np.asarray(quotient_sums @ np.broadcast_to(bias, quotient_sums.shape[1:]))
+        bias = self.operator.bias(term.bias, self.rule.gamma)
+        if bias is None:
+            return self.kernels.nothing(len(quotient_sums))
+        return np.asarray(term.sign * (quotient_sums @ bias.astype(np.float64)))
 
     def _spread_evenly(self, absorbed: Array) -> tuple[Amounts, Amounts]:
         """Adds what each output absorbed to its inputs in equal parts; returns the sum added, (N,), and what is left.

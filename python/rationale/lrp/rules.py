@@ -147,6 +147,14 @@ class Rule:
         """Whether it is LRP-0 or the ε-rule: all in proportion to the contributions."""
         return self.fractions == (Fraction(1.0, (_PLAIN,)),)
 
+    def stabilised_by(self, stabiliser: float) -> "Rule":
+        """The rule with another ε in its denominators.
+
+        Raises:
+            RuleError: ε is below 0 or not finite.
+        """
+        return replace(self, name=f"{self.name}, stabiliser {stabiliser:g}", stabiliser=stabiliser)
+
     def spreading_bias(self) -> "Rule":
         """The rule with what biases and stabiliser absorb handed to the inputs, so that relevance is conserved."""
         return replace(self, name=f"{self.name}, bias spread", spread_bias=True)
@@ -255,7 +263,8 @@ RULES: dict[str, Callable[..., Rule]] = {
 def parse_rule(text: str) -> Rule:
     """A rule written as its name, or its name with numbers: "flat", "epsilon(0.01)", "alpha-beta(2, 1)".
 
-    Among the numbers may stand `relative` (epsilon: in units of the layer's scale) and `spread-bias` (any rule).
+    Among the numbers may stand `relative` (epsilon: in units of the layer's scale), and for any rule `spread-bias` and
+    `stabiliser 1e-9` (ε in its denominators).
 
     Raises:
         RuleError: no rule has that name, or the numbers do not fit it.
@@ -265,8 +274,12 @@ def parse_rule(text: str) -> Rule:
         raise RuleError(f"no rule is written {text!r}; there are {', '.join(RULES)}, with numbers as in epsilon(0.01)")
     try:
         words = [word.strip() for word in rest.removesuffix(")").split(",") if word.strip()]
-        numbers = [float(word) for word in words if word not in ("relative", "spread-bias")]
+        sizes = [float(word.removeprefix("stabiliser ")) for word in words if word.startswith("stabiliser ")]
+        wanted = [word for word in words if not word.startswith("stabiliser ")]
+        numbers = [float(word) for word in wanted if word not in ("relative", "spread-bias")]
         rule = RULES[name.strip()](*numbers, **{"relative": True} if "relative" in words else {})
+        for size in sizes:
+            rule = rule.stabilised_by(size)
         return rule.spreading_bias() if "spread-bias" in words else rule
     except (TypeError, ValueError) as error:
         raise RuleError(f"the numbers of {text!r} do not fit the rule: {error}") from error

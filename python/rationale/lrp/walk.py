@@ -16,7 +16,7 @@ from rationale.lrp.linear import Known, Passed
 from rationale.lrp.memory import overwritten_blobs
 from rationale.lrp.signs import Signs, nonnegative_blobs
 from rationale.lrp.workspace import Workspace
-from rationale.network import Network, Node
+from rationale.network import Node
 
 Array = NDArray[np.float32]
 Channels = NDArray[np.int64]
@@ -31,9 +31,10 @@ class Facts:
     overwritten: frozenset[int]
 
     @classmethod
-    def of(cls, network: Network) -> Self:
-        """Looks at the network's last forward pass."""
-        return cls(Workspace.of(network), nonnegative_blobs(network), overwritten_blobs(network.graph))
+    def of(cls, space: Workspace) -> Self:
+        """Looks at the last forward pass of the workspace's network."""
+        network = space.network
+        return cls(space, nonnegative_blobs(network), overwritten_blobs(network.graph))
 
 
 class Walk:

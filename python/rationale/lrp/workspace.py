@@ -52,7 +52,6 @@ class Workspace:
 
     def weights(self, node: Node, weights: str, bias: str, gamma: float) -> list[Blob | None]:
         """The layer's weights and bias changed as WEIGHTS says; None for what stays as it is."""
-        self._note(node)
         return [
             self._changed(node, position, name, gamma)
             for position, name in zip(range(len(self.network.parameters(node))), (weights, bias), strict=False)
@@ -75,6 +74,7 @@ class Workspace:
     def _changed(self, node: Node, position: int, name: str, gamma: float) -> Blob | None:
         if name == "w":
             return None
+        self._note(node)
         kept = self._weights.setdefault((node.index, position), OrderedDict())
         key = (name, gamma if "γ" in name else 0.0)
         if key not in kept:
