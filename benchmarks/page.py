@@ -7,7 +7,6 @@ Writes docs/measurements/page.json and the table in docs/visualizer.md.
 
 import argparse
 import asyncio
-import os
 import shutil
 import statistics
 import struct
@@ -21,6 +20,7 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 from websockets.asyncio.client import connect
 
+from rationale.cores import available_cores
 from rationale.lrp import propagate
 from rationale.model import Model
 from rationale.network import on_threads
@@ -36,7 +36,7 @@ from tests.visualizer.server import Served, served, until
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "visualizer.md"
 BEGIN, END = "<!-- figures: python -m benchmarks.page -->", "<!-- end of figures -->"
-THREADS = os.cpu_count() or 1
+THREADS = available_cores()
 CLIENTS = 8
 
 

@@ -2,7 +2,8 @@
 
     python tests/lowest_versions.py WHEEL    (pycaffe's, as docker/caffe/build.py prints it)
 
-The environment is out/lowest. Nothing but what Rationale, its cluster and its charts ask for is there, and pytest.
+The environment is out/lowest. Nothing but what Rationale, its cluster, its page and its charts ask for is there, and
+what the tests want.
 """
 
 import re
@@ -15,10 +16,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / "out" / "lowest"
 PYTHON = HOME / "bin" / "python"
-# What meets the libraries: pictures, figures, the page, HDF5, statistics, Dask, and commands as a user types them.
+# What meets the libraries: pictures, figures, pages and their server, HDF5, statistics, Dask, and the command line.
 SMOKE = (
     *("tests/test_images.py", "tests/test_explanation.py", "tests/render", "tests/evaluation/test_estimate.py"),
     *("tests/evaluation/test_classification.py", "tests/datasets/test_folder.py", "tests/batch/test_databases.py"),
+    *("tests/visualizer/test_server.py", "tests/visualizer/test_look.py"),
     "tests/batch/test_heatmaps.py::test_workers_give_the_same_file_bit_for_bit_though_one_is_killed",
     *(
         f"tests/test_cli.py::{name}"
@@ -41,8 +43,8 @@ def main() -> int:
         return 2
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["cluster"], *extras["metrics"]]
-    wanted += [each for each in extras["dev"] if each.startswith("pytest")]
+    wanted = [*project["dependencies"], *extras["cluster"], *extras["web"]]
+    wanted += [each for each in extras["dev"] if each.startswith(("httpx", "matplotlib", "pytest"))]
     if not PYTHON.exists():
         venv.create(HOME, with_pip=True)
     pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

@@ -302,7 +302,7 @@ def test_a_flood_is_cut_off(server: Served) -> None:
                 for _ in range(3000):
                     await socket.send("{}")
             await asyncio.wait_for(socket.wait_closed(), 10)
-            return socket.close_code or 0
+            return socket.protocol.close_code or 0
 
     assert asyncio.run(run()) == 1008
 

@@ -27,7 +27,7 @@ def serve(
     gpu: GpuOption = None,
 ) -> None:
     """Open a live page: camera, drawing, video or photograph, and what the network makes of it."""
-    import os
+    from rationale.cores import available_cores
 
     try:
         from rationale.visualizer.serve import names_of, offered_models, run, token_for
@@ -39,7 +39,7 @@ def serve(
         hosts=names_of(host, allow_host or []),
         token=token_for(host),
         gpu=gpu,
-        threads=threads or os.cpu_count() or 1,
+        threads=threads or available_cores(),
     )
     try:
         run(settings, host, port, open_page=open_page)

@@ -15,7 +15,7 @@ from rationale.explainer.language import Language, Reading
 from rationale.explainer.speaker import VARIANTS, NetworkSpeaker
 from rationale.explainer.vocabulary import END, Vocabulary, sentence_of
 from rationale.network import SequenceNetwork
-from rationale.resources import write_whole
+from rationale.resources import as_json, write_whole
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def write_spoken(path: Path, spoken: Spoken) -> None:
         "vocabulary": list(spoken.vocabulary.words),
         "language": spoken.language.as_dict() if spoken.language else None,
     }
-    write_whole(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    write_whole(path, as_json(content, indent=1) + "\n")
 
 
 def read_spoken(path: Path) -> Spoken:

@@ -43,7 +43,7 @@ from rationale.model import Model
 from rationale.network import SequenceNetwork
 from rationale.render.spoken import Spoken, spoken_sheet
 from rationale.reproduce.measure import keep, measurements_directory
-from rationale.resources import write_whole
+from rationale.resources import as_json, write_whole
 from rationale.training.explainer import lessons_of, principal_components, standard, train_explainer
 
 SEEDS = (1, 2, 3)
@@ -155,7 +155,7 @@ def _train_and_measure(job: tuple[str, str, int, Path]) -> list[Figures]:
             "seconds": max(seconds, float(known.get("seconds", 0.0))),
             **measure(model, explainer, network),
         }
-        write_whole(path, json.dumps(figures, ensure_ascii=False, indent=1))
+        write_whole(path, as_json(figures, indent=1))
         found.append(figures)
     return found
 

@@ -5,7 +5,6 @@ itself; and what a damaged picture does to a decoder, or a network to Caffe, end
 """
 
 import base64
-import json
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from rationale.errors import OptionError, RationaleError
 from rationale.explanation import Explanation
 from rationale.model import Model
 from rationale.network import on_threads
+from rationale.resources import as_json
 from rationale.visualizer.frame import pixels_of
 from rationale.visualizer.jobs import GOOD, REFUSED, Describe, Duty, Job, Look
 from rationale.visualizer.look import Looker
@@ -65,13 +65,13 @@ def _serve(line: Connection, looker: Looker, duty: Duty) -> None:
 
 def _answer(looker: Looker, job: Job, duty: Duty) -> bytes:
     if isinstance(job, Describe):
-        return json.dumps(looker.describe()).encode()
+        return as_json(looker.describe()).encode()
     if isinstance(job, Look):
         return looker.answer(job.frame, job.question)
     view = looker.model.view(pixels_of(job.frame, duty.most_pixels))
     looker.forget()
     (explanation,) = looker.model.explain_views([view], [job.name], target=job.target, composite=job.composite)
-    return json.dumps({**explanation.as_dict(), **_maps_of(explanation, job.maps)}).encode()
+    return as_json({**explanation.as_dict(), **_maps_of(explanation, job.maps)}).encode()
 
 
 def _maps_of(explanation: Explanation, wanted: Sequence[str]) -> Mapping[str, object]:
