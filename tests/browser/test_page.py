@@ -337,7 +337,7 @@ def test_the_keyboard_walk(opened: Open) -> None:
     keys.press("c")
     page.get_by_role("button", name="Freeze", exact=True).wait_for()
     keys.press("f")
-    assert page.get_by_role("button", name="Freeze", exact=True).get_attribute("aria-pressed") == "true"
+    page.get_by_role("button", name="Freeze", exact=True, pressed=True).wait_for()
 
 
 # ---- what goes wrong -------------------------------------------------------------------------------------------------
