@@ -186,3 +186,12 @@ def test_another_default_composite_does_not_undo_what_was_measured(mnist_model: 
     known = mnist_model.classifier_fingerprint
     assert changed(composite="epsilon").classifier_fingerprint == known
     assert changed(layers={"conv1": "flat"}).classifier_fingerprint != known
+
+
+def test_relevance_is_what_explanations_show(mnist_model: Model, digits: np.ndarray) -> None:
+    views = [mnist_model.view(digit) for digit in digits[:2]]
+    found = mnist_model.relevance(views, [3, 7], keep=["data"])
+    assert list(found) == ["data"]
+    for row, target in enumerate((3, 7)):
+        explained = mnist_model.explain(digits[row], target=target)
+        assert found["data"][row].sum(axis=0) == pytest.approx(explained.heatmap, abs=1e-5)

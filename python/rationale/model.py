@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -25,6 +25,7 @@ from rationale.fetching.digest import short_digest
 from rationale.images import Pixels, Source, border_colour, fit, fit_mask, load_image, to_grey, to_rgb
 from rationale.lrp import Relevance, propagate
 from rationale.lrp.composites import Bounds, Composite, get_composite
+from rationale.lrp.start import Classes
 from rationale.network import Network, Outcome, input_shapes
 from rationale.resources import printable, shared_directory
 from rationale.version import __version__
@@ -310,14 +311,8 @@ class Model:
         if not views:
             return []
         rules = self.composite(composite)
-        relevance = propagate(
-            self.network,
-            self.preprocess(views),
-            None if target is None else self.class_number(target),
-            composite=rules,
-            bounds=self.bounds,
-            target_layer=self.target_layer,
-        )
+        number = None if target is None else self.class_number(target)
+        relevance = self.relevance(views, number, composite=rules)
         settings = {
             "model": self.name,
             "weights": self.fingerprint,
@@ -330,6 +325,35 @@ class Model:
         outcome = self.outcome()
         said = self.sentences(relevance) if sentences else None
         return explanations_of(relevance, outcome, input_name, self.labels, views, names, settings, said, regions)
+
+    def relevance(
+        self,
+        views: Sequence[Pixels],
+        target: Classes = None,
+        *,
+        composite: str | Composite | None = None,
+        keep: Collection[str] | None = None,
+    ) -> Relevance:
+        """Relevance of pictures that `view` has made, as this model explains: its composite, bounds and score layer.
+
+        Args:
+            views: pictures, uint8 of the input's size.
+            target: class to explain, one for all or one for each picture; the predicted one where None.
+            composite: how to propagate; the model's own way where None.
+            keep: layers and inputs whose relevance is returned; all where None.
+
+        Raises:
+            RuleError: the composite, a class or a layer does not exist, or does not fit.
+        """
+        return propagate(
+            self.network,
+            self.preprocess(views),
+            target,
+            composite=self.composite(composite),
+            bounds=self.bounds,
+            target_layer=self.target_layer,
+            keep=keep,
+        )
 
     def composite(self, composite: str | Composite | None = None) -> Composite:
         """The composite asked for; or the model's own, with its rules for single layers.

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 
 from rationale.captions import caption_source
+from rationale.captions.files import read_captions, write_captions
+from rationale.datasets import load_dataset
 from rationale.errors import DataError, ModelError
 from rationale.explainer.evidence import Evidence
 from rationale.explainer.explainer import Explainer, read_spoken
 from rationale.explainer.vocabulary import Vocabulary, tokens_of
 from rationale.model import Model
-from rationale.training.explainer import Lessons, Stage, train_explainer
+from rationale.training.explainer import Lessons, Stage, lessons_of, train_explainer
 from rationale.training.loop import Progress
 from rationale.training.rewards import as_read, hidden_words
-from tests.conftest import ROOT
+from tests.conftest import ROOT, needs
 
 LANGUAGE = caption_source("flight").language
 WORDS = read_spoken(ROOT / "weights" / "flight" / "explainer.json").vocabulary
@@ -136,6 +138,21 @@ def test_values_are_chosen_among_their_own_kind(model: Model, tmp_path: Path) ->
     assert stage._choice(phrase, ["wheels", "that", "are"], "not", 3).words == ()  # type: ignore[union-attr]
     (shared,) = [each for each in LANGUAGE.phrases if each.text == "a long white body"]
     assert stage._choice(shared, [], "a", 0) is None  # begins what could be said of the tail, too, and tells nothing
+
+
+def test_captions_that_cannot_be_learnt_from_are_named_with_their_line(model: Model, tmp_path: Path) -> None:
+    needs("flight")
+    captions = read_captions(model.explainer_settings.captions)
+    place = next(
+        at for at, caption in enumerate(captions) if caption.id == load_dataset("flight").split("train").ids[2]
+    )
+    strange = [*captions[:place], replace(captions[place], text="zeppelin ahoy"), *captions[place + 1 :]]
+    path = write_captions(tmp_path / "strange.csv", strange)
+    with pytest.raises(DataError, match=rf"strange\.csv, line {place + 2}: no word of 'zeppelin ahoy'"):
+        lessons_of(model, path)
+    airliners = [replace(caption, label="airliner") for caption in captions]
+    with pytest.raises(DataError, match=r"one\.csv: holds no caption of the class 'small'"):
+        lessons_of(model, write_captions(tmp_path / "one.csv", airliners))
 
 
 def test_mistakes_are_named(model: Model, tmp_path: Path) -> None:

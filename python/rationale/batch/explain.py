@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rationale.datasets import Split, load_dataset
 from rationale.errors import OptionError
 from rationale.explanation import hdf5_name
-from rationale.lrp import Composite, propagate
+from rationale.lrp import Composite
 from rationale.model import Model
 from rationale.network import on_threads
 
@@ -25,13 +25,7 @@ def explained(
 ) -> Arrays:
     """Everything that is kept of these pictures, by its name in the file; see `batch.heatmaps`."""
     views = [model.view(split.images[row]) for row in rows]
-    relevance = propagate(
-        model.network,
-        model.preprocess(views),
-        composite=composite,
-        bounds=model.bounds,
-        target_layer=model.description.output.target_layer,
-    )
+    relevance = model.relevance(views, composite=composite)
     (input_name,) = model.network.inputs
     outcome = model.outcome()
     found: Arrays = {

@@ -18,13 +18,14 @@ _COLUMNS = ("id", "class", "caption", "subjects")
 
 @dataclass(frozen=True)
 class Caption:
-    """What is said of one picture, and the relevance figures that chose it."""
+    """What is said of one picture, and the relevance figures that chose it; `line` is where it stands in its file."""
 
     id: str
     label: str
     text: str
     subjects: tuple[str, ...] = ()
     densities: Mapping[str, float] = field(default_factory=dict)
+    line: int = field(default=0, compare=False)
 
 
 def write_captions(path: Path, captions: Sequence[Caption]) -> Path:
@@ -74,7 +75,7 @@ def read_captions(path: Path) -> list[Caption]:
         except ValueError as error:
             raise DataError(f"{path}, line {rows.line_num}: {error}") from error
         subjects = tuple(each for each in (row.get("subjects") or "").split("+") if each)
-        found.append(Caption(row["id"], row.get("class") or "", row["caption"], subjects, densities))
+        found.append(Caption(row["id"], row.get("class") or "", row["caption"], subjects, densities, rows.line_num))
     if not found:
         raise DataError(f"{path}: holds no captions")
     return found

@@ -21,7 +21,6 @@ from rationale.datasets.dataset import Mask
 from rationale.errors import DataError
 from rationale.explainer.evidence import Evidence, merged
 from rationale.fetching.digest import short_digest
-from rationale.lrp import propagate
 from rationale.model import Model
 from rationale.resources import cache_directory
 
@@ -100,15 +99,8 @@ def _measure(model: Model, split: Split, rows: Sequence[int], source: Source, of
     assert split.parts is not None
     views = [model.view(split.images[row]) for row in rows]
     (name,) = model.network.inputs
-    relevance = propagate(
-        model.network,
-        model.preprocess(views),
-        split.labels[list(rows)] if of_labels else None,
-        composite=model.composite(),
-        bounds=model.bounds,
-        target_layer=model.target_layer,
-        keep=[name, model.evidence_layer],
-    )
+    labels = split.labels[list(rows)] if of_labels else None
+    relevance = model.relevance(views, labels, keep=[name, model.evidence_layer])
     heatmaps = relevance[name].sum(axis=1)
     densities = [
         part_densities(heatmap, view_regions(model, source, split.parts[row]))

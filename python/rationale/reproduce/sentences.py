@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from rationale.captions import Source, caption_source
 from rationale.captions.files import by_picture, read_captions
 from rationale.captions.make import attributes_of
 from rationale.captions.measured import Measured, measured, view_regions
-from rationale.consistency import consistency
 from rationale.datasets import dataset_of
 from rationale.evaluation.caption_metrics import class_similarities, distinct, field_metrics, ranks
 from rationale.evaluation.probe import fit_probe
@@ -35,10 +34,9 @@ from rationale.explainer.explainer import Explainer
 from rationale.explainer.language import Language
 from rationale.explainer.losses import log_probabilities
 from rationale.explainer.speaker import VARIANTS, long_inputs
-from rationale.explainer.vocabulary import PADDING, shifted, tokens_of
+from rationale.explainer.vocabulary import PADDING, UNKNOWN, shifted, tokens_of
 from rationale.fetching.digest import file_digest
 from rationale.images import save_png
-from rationale.lrp import propagate
 from rationale.model import Model
 from rationale.network import SequenceNetwork
 from rationale.render.spoken import Spoken, spoken_sheet
@@ -258,7 +256,7 @@ def perplexity(
     read, answers = shifted(numbers, network.steps)
     inputs = long_inputs(read, known.evidence, known.labels, len(spoken.classes), spoken.variant)
     logs = log_probabilities(network.forward(inputs)["scores"])
-    values = logs[(*np.indices(answers.shape), answers)][(answers != PADDING)]
+    values = logs[(*np.indices(answers.shape), answers)][(answers != PADDING) & (answers != UNKNOWN)]
     return float(np.exp(-values.mean()))
 
 
@@ -270,14 +268,8 @@ def sentence_speed(model: Model, pictures: int = 20) -> Figures:
         return {}
     (name,) = model.network.inputs
     for row in range(min(pictures, len(split))):
-        relevance = propagate(
-            model.network,
-            model.preprocess([model.view(split.images[row])]),
-            composite=model.composite(),
-            bounds=model.bounds,
-            target_layer=model.target_layer,
-            keep=[name, model.evidence_layer],
-        )
+        view = model.view(split.images[row])
+        relevance = model.relevance([view], keep=[name, model.evidence_layer])
         started = time.monotonic()
         model.sentences(relevance)
         seconds.append(time.monotonic() - started)
@@ -299,15 +291,8 @@ def template_figures(model: Model) -> Figures:
         true = [each[attribute] for each in told[SPLIT]]
         found["choices"] |= _choices(attribute, probe.choose(inputs[SPLIT]), true, values)
     top = [sorted(each, key=lambda part: -each[part])[:3] for each in known[SPLIT].densities]
-    found["consistency"] = _mean(
-        np.array([_or_nan(each, parts) for each, parts in zip(known[SPLIT].densities, top, strict=True)])
-    )
+    found["consistency"] = _mean(consistencies(top, known[SPLIT].densities))
     return found
-
-
-def _or_nan(densities: Mapping[str, float], parts: Sequence[str]) -> float:
-    value = consistency(densities, parts)
-    return float("nan") if value is None else value
 
 
 def _inputs(known: Measured, train: Measured) -> NDArray[np.float64]:

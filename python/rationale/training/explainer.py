@@ -1,5 +1,6 @@
 """Trains the generator of sentences (Hendricks et al. 2016): relevance loss, then with the discriminative loss."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from rationale.captions import Source, caption_source
 from rationale.captions.choose import PARTS, sayable
-from rationale.captions.files import by_picture, check_classes_told, read_captions
+from rationale.captions.files import Caption, by_picture, check_classes_told, read_captions
 from rationale.captions.make import attributes_of
 from rationale.captions.measured import Measured, measured
 from rationale.datasets import Split, dataset_of
@@ -26,6 +27,7 @@ from rationale.explainer.vocabulary import PADDING, UNKNOWN, Vocabulary, sentenc
 from rationale.fetching.digest import file_digest, short_digest
 from rationale.model import Model
 from rationale.network import SequenceNetwork, Solver, on_threads
+from rationale.resources import as_json
 from rationale.training.loop import Progress, Report, folder_of_its_own, last_update, run, seed_of
 from rationale.training.rewards import (
     SentenceClassifier,
@@ -100,16 +102,20 @@ def lessons_of(model: Model, captions: Path, report: Callable[[int, int], None] 
             "captions": file_digest(captions)[:12],
             "pictures": "+".join(split.fingerprint() for split in splits),
             "classifier": model.classifier_fingerprint,
+            "language": short_digest(as_json(source.language.as_dict()).encode()),
             "[explainer] in model.toml": short_digest(repr((how.grid, how.minimum_count)).encode()),
         },
     )
 
 
-def _check_known(encoded: list[list[tuple[int, ...]]], chosen: Sequence[Sequence[object]], path: Path) -> None:
+def _check_known(encoded: list[list[tuple[int, ...]]], chosen: Sequence[Sequence[Caption]], path: Path) -> None:
     for captions, told in zip(encoded, chosen, strict=True):
         for words, caption in zip(captions, told, strict=True):
             if set(words) <= {UNKNOWN}:
-                raise DataError(f"{path}: no word of {caption!r} comes often enough to be known")
+                raise DataError(
+                    f"{path}, line {caption.line}: no word of {caption.text!r} comes often enough to be known "
+                    "(explainer.minimum_count in model.toml)"
+                )
 
 
 def _true_phrases(split: Split, known: Measured, source: Source) -> list[Mapping[str, Sequence[Phrase]]]:
@@ -350,8 +356,8 @@ class Stage:
             taught = said[:, :counted] != PADDING
             right = scores[:, :counted].argmax(axis=2) == said[:, :counted]
             measured["words, right in training"] = float(right[taught].mean())
-            if allowed is not None:
-                chosen = weights[:, counted:] > 0
+            chosen = weights[:, counted:] > 0
+            if allowed is not None and chosen.any():
                 best = np.where(allowed, scores, -np.inf)[:, counted:].argmax(axis=2) == said[:, counted:]
                 measured["values, right in training"] = float(
                     np.average(best[chosen], weights=weights[:, counted:][chosen])
@@ -429,13 +435,7 @@ def _any(things: Sequence, random: np.random.Generator):  # type: ignore[no-unty
 def _value_weights(lessons: Lessons) -> dict[tuple[str, str], float]:
     """How much a claim counts: the rarer its value among the pictures, the more, up to MOST_WEIGHT; 1 on average."""
     found: dict[tuple[str, str], float] = {}
-    claims = [
-        {(name, value) for ways in each.values() for name, value in ways[0].claims.items()} for each in lessons.phrases
-    ]
-    counts: dict[tuple[str, str], int] = {}
-    for each in claims:
-        for claim in each:
-            counts[claim] = counts.get(claim, 0) + 1
+    counts = Counter(claim for each in lessons.phrases for ways in each.values() for claim in ways[0].claims.items())
     for name in {name for name, _ in counts}:
         values = {claim: count for claim, count in counts.items() if claim[0] == name}
         mean = sum(values.values()) / len(values)
