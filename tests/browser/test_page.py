@@ -295,6 +295,28 @@ def test_a_video_plays_pauses_steps_and_scrubs(opened: Open) -> None:
 # ---- keyboard --------------------------------------------------------------------------------------------------------
 
 
+def test_keys_wait_for_the_tiles_of_the_layer(opened: Open) -> None:
+    """Pressed before the new layer's tiles have come, a key must not choose among those of the layer before."""
+    page = opened("example=7&layer=conv2")
+    chosen = page.evaluate(
+        """async () => { const press = key => document.activeElement.dispatchEvent(
+        new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+        document.querySelector('[data-layer=conv2]').focus();
+        const before = document.querySelector('#tiles .tile').dataset.channel;
+        press('h'); press('j');
+        const at_once = location.hash.includes('channel=');
+        while (!location.hash.includes('channel=')) await new Promise(requestAnimationFrame);
+        const first = document.querySelector('#tiles .tile');
+        return { before, at_once, layer: location.hash.includes('layer=pool1'), focused: document.activeElement === first,
+          channel: first.dataset.channel, count: [...document.querySelectorAll('#tiles .tile:not([hidden])')].length }; }"""
+    )
+    assert chosen["layer"]
+    assert chosen["focused"]
+    assert not chosen["at_once"]
+    assert chosen["count"] <= 20  # of pool1's 20 channels, not of conv2's 50
+    assert f"channel={chosen['channel']}" in page.url
+
+
 def test_the_keyboard_walk(opened: Open) -> None:
     page = opened("example=7&layer=conv1")
     keys = page.keyboard

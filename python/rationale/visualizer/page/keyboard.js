@@ -60,7 +60,8 @@ export function toggleLock(page) {
 }
 
 function move(page, region, across, down) {
-  const tiles = [...document.querySelectorAll("#tiles .tile:not([hidden])")];
+  const tiles = page.tilesHaveCome ? [...document.querySelectorAll("#tiles .tile:not([hidden])")] : [];
+  page.entering = false;
   const at = tiles.findIndex((tile) => Number(tile.dataset.channel) === page.state.channel);
   if (region === "tiles" && at >= 0) {
     const columns = getComputedStyle(document.querySelector("#tiles .grid")).gridTemplateColumns.split(" ").length;
@@ -72,6 +73,7 @@ function move(page, region, across, down) {
   if (region === "tiles" && down < 0) focusLayer(page);
   else if (down > 0 || region === "tiles") {
     if (tiles.length) choose(page, tiles[Math.max(at, 0)]);
+    else page.entering = true; // as soon as they come
   } else if (across) {
     const names = page.model?.layers.map((layer) => layer.name) ?? [];
     const to = names.indexOf(page.state.layer) + across;
@@ -82,7 +84,7 @@ function move(page, region, across, down) {
   }
 }
 
-function choose(page, tile) {
+export function choose(page, tile) {
   page.set({ channel: Number(tile.dataset.channel) });
   tile.focus();
 }

@@ -36,6 +36,8 @@ class Page {
     this.frozen = false;
     this.answer = null;
     this.order = null; // of tiles, while pictures move
+    this.tiled = null; // model and layer whose tiles are shown
+    this.entering = false; // a key went down to tiles that have not come yet
     this.asked = 0;
     this.rate = { times: [], latency: null };
     this.sentAt = new Map();
@@ -82,6 +84,11 @@ class Page {
 
   layerNamed(name) {
     return this.model?.layers.find((layer) => layer.name === name) ?? null;
+  }
+
+  /** Whether the tiles that are shown are the chosen layer's, not still those of the layer before. */
+  get tilesHaveCome() {
+    return this.tiled === `${this.state.model}/${this.state.layer}`;
   }
 
   get live() {

@@ -1,6 +1,7 @@
 // The chosen layer, one tile a channel: activation, relevance or both; sorted and filtered by either.
 import { drawMap, table } from "../colours.js";
 import { button, el, number, say, segments, shareOf, signed, slider } from "../dom.js";
+import { choose } from "../keyboard.js";
 
 const SHOW = [["activation", "Activation", "How strongly each channel fires, and where"], ["relevance", "Relevance", "What each channel passes on of the score: red for, blue against"], ["both", "Both", "Activation left, relevance right"]];
 const SORT = [["relevance", "by relevance", "The most relevant channel first, for or against"], ["activation", "by activation", "The channel that fires most first"], ["number", "by number", "In the network's own order"]];
@@ -30,6 +31,11 @@ export function mount(root, page) {
     if (!layer || layer.name !== state.layer) return;
     keepOrder(page, layer, running);
     fill(page, grid, layer);
+    page.tiled = `${state.model}/${layer.name}`;
+    if (page.entering && layer.shown.length) {
+      page.entering = false;
+      choose(page, grid.firstElementChild);
+    }
     const hidden = layer.channels - layer.silent - layer.shown.length;
     say(rest, [
       `${layer.shown.length} of ${layer.channels} channels`,
@@ -131,6 +137,7 @@ function tile(page) {
   return el("button.tile", {
     type: "button",
     onclick: (event) => {
+      if (!page.tilesHaveCome) return; // still those of another layer
       const channel = Number(event.currentTarget.dataset.channel);
       page.set({ channel: page.state.channel === channel ? null : channel, tab: "channel" });
     },
