@@ -144,14 +144,11 @@ class Looker:
         ):
             return told.relevance
         self._told = None
-        relevance = propagate(
-            self.model.network,
-            seen.batch,
+        relevance = self.model.relevance(
+            [seen.view],
             question.target,
             against=question.against,
-            composite=self.model.composite(question.composite),
-            bounds=self.model.bounds,
-            target_layer=self.model.target_layer,
+            composite=question.composite,
             conditions=conditions,
             keep=keep,
         )
