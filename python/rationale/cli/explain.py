@@ -104,7 +104,7 @@ def _folders_for(pictures: list[Path], out: Path) -> dict[Path, Path]:
 
 
 def _summary(explanation: "Explanation") -> str:
-    from rationale.render.report import said, signed
+    from rationale.render.numbers import said, signed
 
     line = f"{explanation.name}: {explanation.headline}"
     if explanation.target_index != explanation.index or explanation.meaning == "labels":
