@@ -1,5 +1,6 @@
 """A model directory must be found, checked, and turn pictures into the numbers its network was trained on."""
 
+import json
 import shutil
 from dataclasses import fields, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import skimage.data
 
 import rationale
-from rationale.description import Training
+from rationale.description import Training, schema
 from rationale.errors import ModelError
 from rationale.model import Model, available_models, read_labels
 from tests.conftest import ROOT, needs
@@ -64,22 +65,24 @@ def test_an_unknown_model_names_the_known_ones(name: str) -> None:
         ({"composite": "composite = 'magic'"}, "no composite is named 'magic'"),
         ({"bounds": "bounds = [1.0]"}, "two numbers"),
         ({"weights": ""}, "lacks.*weights"),
-        ({"weights": "weights = 3"}, r"paths in \[files\]"),
+        ({"weights": "weights = 3"}, "files.weights must be a path"),
         ({"labels": "labels = 5"}, "list of different strings"),
-        ({"labels": "labels = ['a', 'a']"}, "list of different strings"),
-        ({"mean": "mean = 0.0"}, "is a list of"),
+        ({"labels": "labels = ['a', 'a']"}, "labels must be different"),
+        ({"mean": "mean = 0.0"}, "must be a list of"),
         ({"scale": "scale = true"}, "other than 0"),
         ({"bounds": "bounds = [1.0, 0.0]"}, "the lower first"),
-        ({"composite": "composite = {a = 1}"}, "composite is a string"),
+        ({"composite": "composite = {a = 1}"}, "composite must be the name of a composite"),
         ({"bounds": "layers = {conv1 = 'magic'}"}, "no rule is written 'magic'"),
-        ({"rotate": "rotate = 'x'"}, "are numbers"),
+        ({"rotate": "rotate = 'x'"}, "training.rotate must be an angle.*got `str`"),
+        ({"rotate": "rotate = nan"}, "angle from 0 to 180|not finite"),
+        ({"scale": "scale = inf"}, "not finite"),
         ({"rotate": "rotate = -10"}, "angle from 0 to 180"),
         ({"rotate": "rotate = 200.0"}, "angle from 0 to 180"),
-        ({"zoom": "zoom = -0.1"}, "zoom is a share from 0 to 0.9"),
-        ({"zoom": "zoom = 1.0"}, "zoom is a share from 0 to 0.9"),
-        ({"shift": "shift = -2"}, "shift is not negative"),
-        ({"shift": "shift = 2\ncolour = 1.5"}, "training.colour is a share from 0 to 1"),
-        ({"shift": "shift = 2\nborder = -0.5"}, "training.border is a share from 0 to 1"),
+        ({"zoom": "zoom = -0.1"}, "zoom must be a share from 0 to 0.9"),
+        ({"zoom": "zoom = 1.0"}, "zoom must be a share from 0 to 0.9"),
+        ({"shift": "shift = -2"}, "shift must be.* not negative"),
+        ({"shift": "shift = 2\ncolour = 1.5"}, "training.colour must be a share from 0 to 1"),
+        ({"shift": "shift = 2\nborder = -0.5"}, "training.border must be a share from 0 to 1"),
         ({"title": "title = 'x'\ninput = 3"}, "must be a table|Cannot overwrite|declared"),
     ],
 )
@@ -195,3 +198,14 @@ def test_relevance_is_what_explanations_show(mnist_model: Model, digits: np.ndar
     for row, target in enumerate((3, 7)):
         explained = mnist_model.explain(digits[row], target=target)
         assert found["data"][row].sum(axis=0) == pytest.approx(explained.heatmap, abs=1e-5)
+
+
+def test_editors_get_the_schema_of_model_toml() -> None:
+    """The file that model.toml names in its first line is what the types say; every shipped one keeps to it."""
+    kept = ROOT / "prototxt" / "model.schema.json"
+    assert json.loads(kept.read_text()) == schema(), "python -m rationale.description > prototxt/model.schema.json"
+    for path in sorted(ROOT.glob("prototxt/*/model.toml")):
+        assert path.read_text().startswith("#:schema ../model.schema.json\n")
+    table = schema()["$defs"]["Training"]
+    assert table["additionalProperties"] is False
+    assert table["properties"]["rotate"]["maximum"] == 180

@@ -1,39 +1,57 @@
-"""model.toml as data: all that a model's prototxt cannot say, checked when it is read."""
+"""model.toml as data: all that a model's prototxt cannot say, checked by its types when it is read.
 
+Each field says in its type what it may be and, in words, what it means: `schema` gives both to editors as JSON Schema
+(prototxt/model.schema.json), and an error message ends with them.
+"""
+
+import json
+import math
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-import numpy as np
+import msgspec
+from msgspec import Meta
 
 from rationale.errors import ModelError, RuleError
 from rationale.fetching import is_fetched
 from rationale.lrp.composites import get_composite
-from rationale.network import MEANINGS
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=1)]
+File = Annotated[Path, Meta(description="a path relative to model.toml, or data:NAME/FILE of a fetched file set")]
 
 
 @dataclass(frozen=True)
 class Files:
-    """Paths, relative to model.toml, or "data:NAME/FILE" for a file of a set that data/manifest.toml names."""
+    """The files of the classifier."""
 
-    classifier: Path
-    weights: Path
-    solver: Path | None = None
-    weights_from: str = ""  # where people get weights that do not come along
-    stages: tuple[str, ...] = ()  # in which an all-in-one definition is built
+    classifier: File
+    weights: File
+    solver: File | None = None
+    weights_from: Annotated[str, Meta(description="where people get weights that do not come along")] = ""
+    stages: Annotated[
+        tuple[str, ...], Meta(description="a list of the stages in which an all-in-one definition is built")
+    ] = ()
 
 
 @dataclass(frozen=True)
 class Input:
     """How a picture becomes numbers: (pixel − mean) · scale, channels in the order `colour`."""
 
-    colour: str
-    mean: tuple[float, ...] = (0.0,)
-    scale: float = 1.0
-    fit: str = "crop"
-    background: str = "any"
+    colour: Annotated[Literal["grey", "rgb", "bgr"], Meta(description="grey, rgb or bgr")]
+    mean: Annotated[
+        tuple[float, ...], Meta(min_length=1, max_length=3, description="a list of 1 number, or of 3, one a channel")
+    ] = (0.0,)
+    scale: Annotated[float, Meta(description="a number other than 0")] = 1.0
+    fit: Annotated[
+        Literal["crop", "pad", "stretch"], Meta(description="crop, pad or stretch: how pictures get the input's size")
+    ] = "crop"
+    background: Annotated[
+        Literal["any", "dark"], Meta(description="any, or dark where pictures on light ground are to be inverted")
+    ] = "any"
 
     @property
     def channels(self) -> int:
@@ -43,25 +61,37 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """What the numbers at the top mean; labels in order, or a file with one label a line.
+    """What the numbers at the top mean.
 
     `meaning` is "classes" (one is true), "labels" (each is true or not) or "values" (a regression), where the network's
     own Softmax or Sigmoid does not tell.
     """
 
-    labels: tuple[str, ...] | Path
-    target_layer: str | None = None
-    feature_layer: str | None = None
-    meaning: str | None = field(default=None, repr=False)  # heatmaps do not depend on it
+    labels: Annotated[
+        Annotated[tuple[str, ...], Meta(min_length=1)] | Annotated[str, Meta(min_length=1)],
+        Meta(
+            description="a list of different strings, not empty, in the scores' order, or a path to a file of lines",
+            extra_json_schema={"uniqueItems": True},
+        ),
+    ]
+    target_layer: Annotated[str | None, Meta(description="the layer of the scores, where there are several")] = None
+    feature_layer: Annotated[str | None, Meta(description="the layer whose channels are the units")] = None
+    meaning: Annotated[Literal["classes", "labels", "values"] | None, Meta(description="classes, labels or values")] = (
+        field(default=None, repr=False)
+    )  # heatmaps do not depend on it
 
 
 @dataclass(frozen=True)
 class Lrp:
-    """How decisions of this model are explained unless the caller says otherwise; bounds of the preprocessed input."""
+    """How decisions of this model are explained unless the caller says otherwise."""
 
-    composite: str = "epsilon-plus-flat"
-    bounds: tuple[float, float] | None = None
-    layers: Mapping[str, str] = field(default_factory=dict)  # rules of single layers, patterns or "type:…"
+    composite: Annotated[str, Meta(description="the name of a composite of rules")] = "epsilon-plus-flat"
+    bounds: Annotated[
+        tuple[float, float] | None, Meta(description="two numbers of the preprocessed input, the lower first")
+    ] = None
+    layers: Annotated[
+        Mapping[str, str], Meta(description='a table of rules for single layers, patterns, or "type:…"')
+    ] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,37 +102,52 @@ class Training:
     the view; otherwise as drawings (`augment`), and shift is in pixels.
     """
 
-    start: Path | None = None  # weights to begin with, for the layers of the same name
-    photographs: bool = False
-    rotate: float = 0.0
-    zoom: float = 0.0
-    shift: float = 0.0
-    flip: bool = False
-    balance: bool = False  # every class is seen equally often
-    with_val: bool = False  # the validation split is learnt from too, once choices are made; no accuracy is measured
-    colour: float = 0.0
-    border: float = 0.0
-    average: float = 0.0  # share of the updates, the last ones, over which the weights are averaged
+    start: Annotated[File | None, Meta(description="weights to begin with, for the layers of the same name")] = None
+    photographs: Annotated[bool, Meta(description="true where pictures are photographs, not drawings")] = False
+    rotate: Annotated[float, Meta(ge=0, le=180, description="an angle from 0 to 180 degrees")] = 0.0
+    zoom: Annotated[float, Meta(ge=0, le=0.9, description="a share from 0 to 0.9")] = 0.0
+    shift: Annotated[float, Meta(ge=0, description="a share of the view of photographs, else pixels, not negative")] = (
+        0.0
+    )
+    flip: Annotated[bool, Meta(description="true where left and right may be exchanged")] = False
+    balance: Annotated[bool, Meta(description="true where every class is to be seen equally often")] = False
+    with_val: Annotated[
+        bool, Meta(description="true where the validation split is learnt from too, once choices are made")
+    ] = False
+    colour: Annotated[Share, Meta(description="a share from 0 to 1 of brightness, contrast and saturation")] = 0.0
+    border: Annotated[Share, Meta(description="a share from 0 to 1 of pictures that get other surroundings")] = 0.0
+    average: Annotated[
+        Share, Meta(description="a share from 0 to 1 of the updates, the last ones, whose weights are averaged")
+    ] = 0.0
 
 
 @dataclass(frozen=True)
 class Explainer:
     """The generator of sentences: see rationale.explainer. Files as in [files]."""
 
-    network: Path  # long, to learn with
-    step: Path  # one step, to speak with
-    weights: Path
-    language: Path  # vocabulary and phrases, written by the training
-    captions: Path
-    unlinked: Path  # captions about parts drawn by lot, to compare with
-    solver: Path | None = None
-    discriminative_solver: Path | None = None
-    sentence_solver: Path | None = None
-    grid: tuple[int, int] = (8, 8)  # columns and rows in which the generator sees where relevance lies
-    minimum_count: int = 3  # times that a word must come in the captions to be learnt
-    beam: int = 5  # sentences pursued at the same time
-    sure: float = 0.9  # probability of the class from which on a sentence does not say "probably"
-    with_val: bool = False  # the validation split is learnt from too, once choices are made
+    network: Annotated[File, Meta(description="the long network, to learn with")]
+    step: Annotated[File, Meta(description="the network of one step, to speak with")]
+    weights: File
+    language: Annotated[File, Meta(description="vocabulary and phrases, written by the training")]
+    captions: File
+    unlinked: Annotated[File, Meta(description="captions about parts drawn by lot, to compare with")]
+    solver: File | None = None
+    discriminative_solver: File | None = None
+    sentence_solver: File | None = None
+    grid: Annotated[
+        tuple[Count, Count],
+        Meta(description="two whole numbers, columns and rows of cells in which relevance is seen, at least 1"),
+    ] = (8, 8)
+    minimum_count: Annotated[
+        Count, Meta(description="how often a word must come in the captions to be learnt, at least 1")
+    ] = 3
+    beam: Annotated[Count, Meta(description="a whole number of sentences pursued at the same time, at least 1")] = 5
+    sure: Annotated[
+        Share, Meta(description='the probability from 0 to 1 from which on no sentence says "probably"')
+    ] = 0.9
+    with_val: Annotated[
+        bool, Meta(description="true where the validation split is learnt from too, once choices are made")
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -113,16 +158,18 @@ class Description:
     files: Files
     input: Input
     output: Output
-    lrp: Lrp
-    training: Training
+    lrp: Lrp = field(default_factory=Lrp)
+    training: Training = field(default_factory=Training)
     description: str = ""
     licence: str = "unknown"
-    dataset: str | None = None
+    dataset: Annotated[str | None, Meta(description="the name of a data set, or the path of a folder of pictures")] = (
+        None
+    )
     explainer: Explainer | None = None
 
 
 def read_description(path: Path) -> Description:
-    """Parses and checks a model.toml.
+    """Parses and checks a model.toml; paths come out absolute, those of fetched files stay as they are.
 
     Raises:
         ModelError: it is no TOML, lacks something, holds an unknown key or a value that makes no sense.
@@ -131,157 +178,126 @@ def read_description(path: Path) -> Description:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ModelError(f"{path}: {error}") from error
-    tables = {"files": Files, "input": Input, "output": Output, "lrp": Lrp, "training": Training}
-    values = {name: _table(kind, content.pop(name, {}), f"{path}: [{name}]") for name, kind in tables.items()}
-    if "explainer" in content:
-        values["explainer"] = _table(Explainer, content.pop("explainer"), f"{path}: [explainer]")
-    description: Description = _table(Description, {**content, **values}, str(path))
-    return _checked(description, path)
+    _check_keys(content, Description, str(path))
 
+    def located(kind: type, value: object) -> Path:
+        if kind is not Path or not isinstance(value, str) or not value:
+            raise TypeError(f"Expected a path, got {value!r}")
+        return _located(value, path.parent)
 
-def _table(kind: type, content: Any, where: str) -> Any:
-    if not isinstance(content, dict):
-        raise ModelError(f"{where}: must be a table")
-    known = {field.name for field in fields(kind)}
-    if unknown := set(content) - known:
-        raise ModelError(f"{where}: unknown key {sorted(unknown)[0]!r}; known are {', '.join(sorted(known))}")
-    tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
     try:
-        return kind(**tuples)
-    except TypeError as error:
-        missing = str(error).split("argument")[-1].lstrip("s: ")
-        raise ModelError(f"{where}: lacks {missing}") from error
-
-
-def _checked(description: Description, path: Path) -> Description:
-    how, output, lrp, training = description.input, description.output, description.lrp, description.training
-    channels = how.channels
-    texts = (description.title, description.description, description.licence, description.dataset or "")
-    files = [getattr(description.files, each.name) for each in fields(Files) if each.name != "stages"]
-    stages = description.files.stages
-    layers = (output.target_layer, output.feature_layer)
-    expectations = {
-        "title, description, licence and dataset are strings": all(isinstance(each, str) for each in texts),
-        "the paths in [files] and training.start are strings": all(
-            each is None or isinstance(each, str) for each in (*files, training.start)
-        ),
-        "files.stages is a list of strings": isinstance(stages, tuple)
-        and all(isinstance(each, str) for each in stages),
-        "input.colour is grey, rgb or bgr": how.colour in ("grey", "rgb", "bgr"),
-        "input.fit is crop, pad or stretch": how.fit in ("crop", "pad", "stretch"),
-        "input.background is any or dark": how.background in ("any", "dark"),
-        f"input.mean is a list of 1 or {channels} numbers": _numbers(how.mean) and len(how.mean) in (1, channels),
-        "input.scale is a number other than 0": _numbers((how.scale,)) and how.scale != 0,
-        "output.labels is a list of different strings, not empty, or a path": _labels(output.labels),
-        f"output.meaning is {', '.join(MEANINGS)}": output.meaning is None or output.meaning in MEANINGS,
-        "output.target_layer and feature_layer are strings": all(
-            each is None or isinstance(each, str) for each in layers
-        ),
-        "lrp.bounds are two numbers, the lower first": lrp.bounds is None or _bounds(lrp.bounds),
-        "lrp.composite is a string": isinstance(lrp.composite, str),
-        "lrp.layers is a table of rules": isinstance(lrp.layers, dict),
-        "the amounts in [training] are numbers": _numbers(
-            (training.rotate, training.zoom, training.shift, training.colour, training.border, training.average)
-        ),
-        **_training_ranges(training),
-        "photographs, flip, balance and with_val in [training] are true or false": all(
-            isinstance(each, bool)
-            for each in (training.photographs, training.flip, training.balance, training.with_val)
-        ),
-        "training.photographs wants a colour of rgb or bgr": not training.photographs or how.colour != "grey",
-    }
-    if description.explainer is not None:
-        expectations |= _explainer_expectations(description.explainer)
-    for what, holds in expectations.items():
+        description = msgspec.convert(content, Description, dec_hook=located)
+    except msgspec.ValidationError as error:
+        raise ModelError(f"{path}: {_in_words(str(error))}") from error
+    for what, holds in _across_fields(description).items():
         if not holds:
             raise ModelError(f"{path}: {what}")
     try:
-        get_composite(lrp.composite).with_layers(lrp.layers)
+        get_composite(description.lrp.composite).with_layers(description.lrp.layers)
     except RuleError as error:
         raise ModelError(f"{path}: {error}") from error
-    return _with_absolute_files(description, path)
+    return _with_absolute_names(description, path.parent)
 
 
-_EXPLAINER_FILES = (
-    "network", "step", "weights", "language", "captions", "unlinked", "solver", "discriminative_solver",
-    "sentence_solver",
-)  # fmt: skip
+def schema() -> dict[str, Any]:
+    """JSON Schema of model.toml, for editors that complete and check as one types."""
+    found = msgspec.json.schema(Description, schema_hook=lambda kind: {"type": "string"})
+    for table in found["$defs"].values():
+        table["additionalProperties"] = False
+    return dict(json.loads(json.dumps(found)))
 
 
-def _explainer_expectations(how: Explainer) -> dict[str, bool]:
-    grid = how.grid
+def _check_keys(content: Mapping[str, Any], kind: type, where: str) -> None:
+    """Refuses keys that mean nothing: a misspelt one would be left out in silence."""
+    tables = {each.name: _table_of(hint) for each, hint in _fields(kind)}
+    if unknown := set(content) - set(tables):
+        raise ModelError(f"{where}: unknown key {sorted(unknown)[0]!r}; known are {', '.join(sorted(tables))}")
+    for name, table in tables.items():
+        if table is not None and name in content:
+            if not isinstance(content[name], dict):
+                raise ModelError(f"{where}: [{name}]: must be a table")
+            _check_keys(content[name], table, f"{where}: [{name}]")
+
+
+def _fields(kind: type) -> Iterator[tuple[Any, Any]]:
+    hints = get_type_hints(kind, include_extras=True)
+    return ((each, hints[each.name]) for each in fields(kind))
+
+
+def _table_of(hint: Any) -> type | None:
+    """The dataclass that a field holds, or None for one that holds a value."""
+    for each in (hint, *get_args(hint)):
+        if isinstance(each, type) and is_dataclass(each):
+            return each
+    return None
+
+
+def _in_words(message: str) -> str:
+    """What is wrong, where, and what should be there, of an error of msgspec: "… - at `$.input.scale`"."""
+    what, _, place = message.partition(" - at `$")
+    names = place.rstrip("`").strip(".").split("[")[0].split(".") if place else []
+    if "missing required field" in what:
+        missing = what.split("`")[1]
+        return f"[{names[0]}]: lacks '{missing}'" if names else f"lacks '{missing}'"
+    kind: type | None = Description
+    meant = ""
+    for name in names:
+        hint = next((hint for each, hint in _fields(kind) if each.name == name), None) if kind is not None else None
+        kind = _table_of(hint)
+        meant = next(_descriptions(hint), "")
+    wanted = f"must be {meant}; " if meant else "is wrong: "
+    return f"{'.'.join(names)} {wanted}{what[:1].lower()}{what[1:]}"
+
+
+def _descriptions(hint: Any) -> Iterator[str]:
+    """What a field means, the outermost words first."""
+    if get_origin(hint) is Annotated:
+        for note in reversed(hint.__metadata__):
+            if isinstance(note, Meta) and note.description:
+                yield note.description
+    for each in get_args(hint):
+        yield from _descriptions(each)
+
+
+def _across_fields(description: Description) -> dict[str, bool]:
+    """What a single field's type cannot say."""
+    how, labels, bounds = description.input, description.output.labels, description.lrp.bounds
+    photographs, shift = description.training.photographs, description.training.shift
     return {
-        "the files in [explainer] are strings": all(
-            getattr(how, name) is None or isinstance(getattr(how, name), str) for name in _EXPLAINER_FILES
-        ),
-        "explainer.grid is a list of two whole numbers, columns and rows, at least 1": isinstance(grid, tuple)
-        and len(grid) == 2
-        and all(_is_count(each) for each in grid),
-        "explainer.minimum_count and beam are whole numbers, at least 1": _is_count(how.minimum_count)
-        and _is_count(how.beam),
-        "explainer.sure is a probability from 0 to 1": _numbers((how.sure,)) and 0 <= how.sure <= 1,
-        "explainer.with_val is true or false": isinstance(how.with_val, bool),
+        "a number is not finite": all(map(math.isfinite, _numbers(description))),
+        f"input.mean must be a list of 1 or {how.channels} numbers": len(how.mean) in (1, how.channels),
+        "input.scale must be a number other than 0": how.scale != 0,
+        "output.labels must be different": isinstance(labels, str) or len(set(labels)) == len(labels),
+        "lrp.bounds must be two numbers, the lower first": bounds is None or bounds[0] < bounds[1],
+        "training.shift must be a share from 0 to 1 of the view of photographs": not photographs or shift <= 1,
+        "training.photographs wants a colour of rgb or bgr": not photographs or how.colour != "grey",
     }
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def _numbers(value: Any) -> Iterator[float]:
+    if is_dataclass(value):
+        for each in fields(value):
+            yield from _numbers(getattr(value, each.name))
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from _numbers(each)
+    elif isinstance(value, float):
+        yield value
 
 
-def _training_ranges(training: Training) -> dict[str, bool]:
-    """Amounts that would turn, enlarge or colour a picture by less than nothing, or leave nothing of it."""
-    shares = ["colour", "border", "average", *(["shift"] if training.photographs else [])]
-
-    def within(name: str, least: float, most: float) -> bool:
-        value = getattr(training, name)
-        return not _numbers((value,)) or least <= value <= most
-
-    return {
-        "training.rotate is an angle from 0 to 180 degrees": within("rotate", 0, 180),
-        "training.zoom is a share from 0 to 0.9": within("zoom", 0, 0.9),
-        "training.shift is not negative": within("shift", 0, np.inf),
-        **{f"training.{name} is a share from 0 to 1": within(name, 0, 1) for name in shares},
-    }
+def _located(value: str, here: Path) -> Path:
+    return Path(value) if is_fetched(value) else here / value
 
 
-def _numbers(values: Any) -> bool:
-    plain = isinstance(values, tuple) and all(isinstance(each, int | float) for each in values)
-    return plain and not any(isinstance(each, bool) for each in values) and bool(np.isfinite(values).all())
-
-
-def _labels(values: Any) -> bool:
-    if isinstance(values, str):
-        return bool(values)
-    is_list = isinstance(values, tuple) and all(isinstance(each, str) for each in values)
-    return is_list and len(values) > 0 and len(set(values)) == len(values)
-
-
-def _bounds(values: Any) -> bool:
-    return _numbers(values) and len(values) == 2 and values[0] < values[1]
-
-
-def _with_absolute_files(description: Description, path: Path) -> Description:
-    """Paths as absolute ones; those of fetched files stay as they are (see `rationale.fetching.local_file`)."""
-    here = path.parent
-
-    def absolute(value: Any) -> Any:
-        return value if value is None else Path(value) if is_fetched(value) else here / value
-
-    paths = {name: absolute(getattr(description.files, name)) for name in ("classifier", "weights", "solver")}
-    files = replace(description.files, **paths)
-    explainer = description.explainer
-    if explainer is not None:
-        changed = {name: absolute(getattr(explainer, name)) for name in _EXPLAINER_FILES}
-        explainer = replace(explainer, **changed)
-    labels = description.output.labels
-    dataset = description.dataset
+def _with_absolute_names(description: Description, here: Path) -> Description:
+    """Labels and data set may be names, or paths relative to model.toml."""
+    labels, dataset = description.output.labels, description.dataset
+    if isinstance(labels, str):
+        description = replace(description, output=replace(description.output, labels=str(_located(labels, here))))
     if dataset is not None and "/" in dataset:
-        dataset = str((here / dataset).resolve())
-    return replace(
-        description,
-        files=files,
-        dataset=dataset,
-        output=replace(description.output, labels=absolute(labels) if isinstance(labels, str) else labels),
-        training=replace(description.training, start=absolute(description.training.start)),
-        explainer=explainer,
-    )
+        description = replace(description, dataset=str((here / dataset).resolve()))
+    return description
+
+
+if __name__ == "__main__":
+    print(json.dumps(schema(), indent=1, ensure_ascii=False))

@@ -210,7 +210,7 @@ class Model:
             ModelError: the file that holds them cannot be read, or names no class.
         """
         labels = self.description.output.labels
-        return read_labels(local_file(labels)) if isinstance(labels, Path) else labels
+        return read_labels(local_file(Path(labels))) if isinstance(labels, str) else labels
 
     @property
     def bounds(self) -> Bounds:

@@ -97,7 +97,9 @@ def _description(like: Model, folder: Path, dataset: str, classes: tuple[str, ..
         text = _replaced(rf'^{key} = ".*"', f"{key} = {_quoted(value)}", text)
     labels = "".join(f"  {_quoted(each)},\n" for each in classes)
     text = _replaced(r"^labels = \[[^]]*\]", f"labels = [\n{labels}]", text)
-    return _replaced(r"^with_val = .*\n", "", text)
+    text = _replaced(r"^#:schema .*\n", "", text)
+    text = _replaced(r"(?s)^\[explainer\].*?(?=^\[|\Z)", "", text)  # its sentences are about the other's classes
+    return _replaced(r"^with_val = .*\n", "", text).rstrip() + "\n"
 
 
 def _replaced(pattern: str, new: str, text: str) -> str:
