@@ -129,3 +129,55 @@ def test_files_that_do_not_fit_are_named(model: Model, tmp_path: Path) -> None:
     write_spoken(fewer, replace(known, vocabulary=replace(known.vocabulary, words=known.vocabulary.words[:-1])))
     with pytest.raises(DataError, match=r"fewer\.json: has 77 words, the network in .* 78"):
         load(fewer)
+    other = tmp_path / "other.json"
+    write_spoken(other, replace(known, weights="another"))
+    with pytest.raises(DataError, match=r"other\.json: belongs to other weights"):
+        load(other)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("length",), 0, "`int` >= 1"),
+        (("length",), 3, "nothing can be said of the class 'airliner'"),
+        (("length",), 1e999, "cannot be read"),
+        (("vocabulary", 9), 5, r"Expected `str`, got `int` - at `\$\.vocabulary"),
+        (("language", "frames"), [], "nothing can be said"),
+        (("language", "frames", 0), 1, r"Expected `str`, got `int` - at `\$\.language\.frames"),
+        (("language", "phrases"), [], "nothing can be said"),
+        (("language", "phrases", 0, "part"), [1], r"Expected `str \| null`, got `array`"),
+        (("language", "nouns", "small"), 7, "Expected `str`, got `int`"),
+        (("language", "nouns"), {"small": "a small aircraft"}, "no noun for the class 'airliner'"),
+        (("language", "nouns", "small"), "a {claims}", "nothing can be said of the class 'small'"),
+        (("variant",), "poem", "no generator is named 'poem'"),
+        (("classes",), [], "`array` of length >= 1"),
+    ],
+)
+def test_a_damaged_explainer_json_is_one_line(
+    model: Model, tmp_path: Path, place: tuple[str | int, ...], value: object, message: str
+) -> None:
+    content = json.loads(model.explainer_settings.language.read_text())
+    *way, last = place
+    inner = content
+    for key in way:
+        inner = inner[key]
+    inner[last] = value
+    path = tmp_path / "damaged.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=message):
+        read_spoken(path)
+
+
+def test_a_file_nested_without_end_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "nested.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_spoken(path)
+
+
+def test_a_sentence_asked_of_a_model_that_has_none_is_refused(digits: np.ndarray, tmp_path: Path) -> None:
+    Image.fromarray(digits[0]).save(tmp_path / "digit.png")
+    for command in ("explain", "compare"):
+        done = run(command, tmp_path / "digit.png", "--model", "mnist", "--sentence", "--out", tmp_path / "out.png")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "model 'mnist' has no explainer" in done.stderr

@@ -156,6 +156,11 @@ class Model:
         """What the generator of sentences sees of the last batch that was explained."""
         (name,) = self.network.inputs
         layer = self.evidence_layer
+        if layer not in relevance:
+            raise ModelError(
+                f"{self.directory / 'model.toml'}: no relevance reaches output.feature_layer {layer!r}; it lies above "
+                "the scores"
+            )
         return evidence_of(
             relevance[name].sum(axis=1), self.network.activation(layer), relevance[layer], self.explainer_settings.grid
         )
@@ -168,7 +173,7 @@ class Model:
             DataError, NetworkError: its files are damaged or do not fit.
         """
         how = self.description.explainer
-        if how is None or not how.weights.is_file():
+        if how is None or not how.weights.exists():
             return None
         found = Explainer.load(how.step, how.weights, how.language, width=how.beam, sure=how.sure, gpu=self.gpu)
         if found.spoken.classes != self.labels:

@@ -9,11 +9,13 @@ import pytest
 from rationale.captions import caption_source
 from rationale.captions.files import read_captions, write_captions
 from rationale.datasets import load_dataset
-from rationale.errors import DataError, ModelError
+from rationale.errors import DataError, ModelError, NetworkError, OutputError
 from rationale.explainer.evidence import Evidence
 from rationale.explainer.explainer import Explainer, read_spoken
 from rationale.explainer.vocabulary import Vocabulary, tokens_of
 from rationale.model import Model
+from rationale.network import Solver
+from rationale.training.definitions import check_definitions
 from rationale.training.explainer import Lessons, Stage, lessons_of, train_explainer
 from rationale.training.loop import Progress
 from rationale.training.rewards import as_read, hidden_words
@@ -150,9 +152,60 @@ def test_captions_that_cannot_be_learnt_from_are_named_with_their_line(model: Mo
     path = write_captions(tmp_path / "strange.csv", strange)
     with pytest.raises(DataError, match=rf"strange\.csv, line {place + 2}: no word of 'zeppelin ahoy'"):
         lessons_of(model, path)
-    airliners = [replace(caption, label="airliner") for caption in captions]
+    airliners = [caption for caption in captions if caption.label == "airliner"]
     with pytest.raises(DataError, match=r"one\.csv: holds no caption of the class 'small'"):
         lessons_of(model, write_captions(tmp_path / "one.csv", airliners))
+
+    long = [*captions[:place], replace(captions[place], text="wings " * 58), *captions[place + 1 :]]
+    with pytest.raises(DataError, match=rf"long\.csv, line {place + 2}: has 58 words; .* 33 steps"):
+        lessons_of(model, write_captions(tmp_path / "long.csv", long))
+
+
+def test_peoples_own_captions_are_held_to_no_language(model: Model, tmp_path: Path) -> None:
+    needs("flight")
+    told = read_captions(model.explainer_settings.captions)
+    own = [replace(each, text=f"somebody saw {each.label} from the side", label="") for each in told[::5]]
+    found = lessons_of(model, write_captions(tmp_path / "own.csv", own))
+    assert found.language is None
+    assert {"somebody", "airliner", "small"} <= set(found.vocabulary.words)
+
+
+def test_definitions_for_other_captions_are_refused_at_once(model: Model, tmp_path: Path) -> None:
+    how, known = model.explainer_settings, lessons()
+    check_definitions(model, known, judged=True)
+    assert how.sentence_solver is not None
+
+    def changed(**files: Path) -> Model:
+        return Model("mine", model.directory, replace(model.description, explainer=replace(how, **files)))
+
+    network = tmp_path / "explainer.prototxt"
+    network.write_text(how.network.read_text().replace("num_output: 78", "num_output: 70"))
+    with pytest.raises(DataError, match="the output 'scores' has 70 values, not one for each of 78 words"):
+        check_definitions(changed(network=network), known, judged=True)
+    network.write_text(how.network.read_text().replace('"where_standard"', '"standard"'))
+    with pytest.raises(NetworkError, match="no layer 'where_standard' has weights"):
+        check_definitions(changed(network=network), known, judged=True)
+    with pytest.raises(DataError, match="the input 'label' has 2 values, not 3"):
+        check_definitions(model, replace(known, classes=("airliner", "small", "third")), judged=True)
+    solver = tmp_path / "solver.prototxt"
+    solver.write_text(how.sentence_solver.read_text())
+    judge = tmp_path / Solver.network_of(how.sentence_solver).name
+    judge.write_text(Solver.network_of(how.sentence_solver).read_text().replace("num_output: 2 ", "num_output: 1 "))
+    with pytest.raises(DataError, match="the output 'class' has 1 values, not one for each of 2 classes"):
+        check_definitions(changed(sentence_solver=solver), known, judged=True)
+
+
+def test_a_folder_belongs_to_one_training(model: Model, tmp_path: Path) -> None:
+    """Also where only what came before differs: the weights that a stage begins with, or the variant."""
+
+    def train(variant: str, iterations: int) -> bytes:
+        path = train_explainer(model, tmp_path, variant, lessons=lessons(), seed=3, iterations=iterations, threads=1)
+        return path.read_bytes()
+
+    train("explanation-label", 2)
+    train("explanation-label", 4)  # goes on
+    with pytest.raises(OutputError, match="of the kind 'explanation-label', not 'definition'"):
+        train("definition", 2)
 
 
 def test_mistakes_are_named(model: Model, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Caption files: CSV with `id`, `class`, `caption`, `subjects` (joined by +) and the relevance density of each part.
 
-Only `id` and `caption` must be there. A mistake is named with file and line number.
+Only `id` and `caption` must be there; `class`, where it is, must be the picture's own. A mistake is named with file and
+line number.
 """
 
 import csv
 import io
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,11 +60,20 @@ def read_captions(path: Path) -> list[Caption]:
         line = raw[: error.start].count(b"\n") + 1
         raise DataError(f"{path}, line {line}: is not UTF-8; save it as UTF-8") from error
     rows = csv.DictReader(io.StringIO(content))
+    try:
+        return _captions_in(rows, path)
+    except csv.Error as error:
+        raise DataError(f"{path}, line {rows.line_num + 1}: {error}") from error
+
+
+def _captions_in(rows: "csv.DictReader[str]", path: Path) -> list[Caption]:
     names = list(rows.fieldnames or [])
     if missing := [name for name in ("id", "caption") if name not in names]:
         raise DataError(
             f"{path}: {'is empty' if not names else f'has no column {missing[0]!r}'}; see docs/sentences.md"
         )
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"{path}: has two columns {twice[0]!r}")
     parts = [name for name in names if name not in _COLUMNS]
     found = []
     for row in rows:
@@ -70,10 +81,14 @@ def read_captions(path: Path) -> list[Caption]:
             raise DataError(f"{path}, line {rows.line_num}: has not as many values as the first line")
         if not tokens_of(row["caption"]):
             raise DataError(f"{path}, line {rows.line_num}: the caption of {row['id']!r} holds no word")
+        if not row["caption"].isprintable():
+            raise DataError(f"{path}, line {rows.line_num}: the caption of {row['id']!r} holds a control character")
         try:
             densities = {part: float(row[part]) for part in parts if row[part]}
         except ValueError as error:
             raise DataError(f"{path}, line {rows.line_num}: {error}") from error
+        if wrong := [part for part, density in densities.items() if not (math.isfinite(density) and density >= 0)]:
+            raise DataError(f"{path}, line {rows.line_num}: {wrong[0]} has a density of {densities[wrong[0]]}")
         subjects = tuple(each for each in (row.get("subjects") or "").split("+") if each)
         found.append(Caption(row["id"], row.get("class") or "", row["caption"], subjects, densities, rows.line_num))
     if not found:
@@ -96,12 +111,25 @@ def by_picture(captions: Sequence[Caption], ids: Sequence[str], path: Path) -> l
     return [found[number] for number in ids]
 
 
-def check_classes_told(captions: Sequence[Caption], classes: Collection[str], path: Path) -> None:
-    """Refuses captions that leave a class out.
+def check_truth(captions: Sequence[Caption], labels: Mapping[str, str], path: Path) -> None:
+    """Refuses captions of pictures that are not there, or that say another class of one than it has.
+
+    Args:
+        captions: of a file.
+        labels: the class of each picture of the data set, by its id.
+        path: of the file.
 
     Raises:
-        DataError: one has none.
+        DataError: there is one, named with its line; or no caption is of one of the classes.
     """
-    told = {caption.label for caption in captions}
-    if missing := [label for label in classes if label not in told]:
+    for caption in captions:
+        if caption.id not in labels:
+            raise DataError(f"{path}, line {caption.line}: the data set has no picture {caption.id!r}")
+        if caption.label and caption.label != labels[caption.id]:
+            truth = labels[caption.id]
+            raise DataError(
+                f"{path}, line {caption.line}: picture {caption.id!r} is of the class {truth!r}, not {caption.label!r}"
+            )
+    told = {labels[caption.id] for caption in captions}
+    if missing := [label for label in dict.fromkeys(labels.values()) if label not in told]:
         raise DataError(f"{path}: holds no caption of the class {missing[0]!r}")

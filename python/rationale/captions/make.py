@@ -64,7 +64,7 @@ def attributes_of(split: Split) -> list[Mapping[str, str]]:
         raise DataError(f"the split {split.name!r} has no attributes to compose captions of")
     found: list[Mapping[str, str]] = []
     for number, attributes in zip(split.ids, split.attributes, strict=True):
-        words = {name: value for name, value in attributes.items() if isinstance(value, str)}
+        words = {name: value for name, value in attributes.items() if isinstance(value, str) and value}
         if not words:
             raise DataError(f"photograph {number!r} has no attributes; annotate it, or leave it out of the split")
         found.append(words)

@@ -1,6 +1,7 @@
 """What the heatmaps of a split say, measured once: evidence for the generator, and how dense relevance is on each part.
 
-Kept in the user's cache, named by what it depends on: classifier, composite, pictures, grid and regions.
+Kept in the user's cache, named by what it depends on: classifier, composite, pictures, their annotation, and grid. An
+interrupted measurement goes on where it stopped.
 """
 
 import json
@@ -14,19 +15,18 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from rationale.batch import Job
 from rationale.captions import Source
 from rationale.consistency import part_densities
 from rationale.datasets import Split
 from rationale.datasets.dataset import Mask
 from rationale.errors import DataError
-from rationale.explainer.evidence import Evidence, merged
+from rationale.explainer.evidence import Evidence
 from rationale.fetching.digest import short_digest
-from rationale.images import Pixels
 from rationale.model import Model
 from rationale.resources import cache_directory
 
-BATCH = 8
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,43 +79,44 @@ def measured(
     if path.exists() and (found := _read(path)) is not None:
         report(len(split), len(split))
         return found
-    pieces = []
-    for rows, views in model.batches(split.images, size=BATCH):
-        pieces.append(_measure(model, split, rows, views, source, of_labels))
-        report(rows[-1] + 1, len(split))
-    found = Measured(
-        list(split.ids),
-        np.concatenate([piece.labels for piece in pieces]),
-        np.concatenate([piece.predictions for piece in pieces]),
-        np.concatenate([piece.probabilities for piece in pieces]),
-        merged([piece.evidence for piece in pieces]),
-        [each for piece in pieces for each in piece.densities],
-    )
-    _write(path, found)
-    return found
+    job = Job(model, split, _Measuring(source, of_labels), path.with_suffix(".parts"), {"file": path.name})
+    with job.begun(report) as (parts, done):
+        for _ in done:
+            pass
+        pieces = [parts.read(start) for start in parts.starts]
+        arrays = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+        _write(path, arrays)
+        parts.remove()
+    return _made_of(arrays)
 
 
-def _measure(
-    model: Model, split: Split, rows: Sequence[int], views: Sequence[Pixels], source: Source, of_labels: bool
-) -> Measured:
-    assert split.parts is not None
-    (name,) = model.network.inputs
-    labels = split.labels[list(rows)] if of_labels else None
-    relevance = model.relevance(views, labels, keep=[name, model.evidence_layer])
-    heatmaps = relevance[name].sum(axis=1)
-    densities = [
-        part_densities(heatmap, view_regions(model, source, split.parts[row]))
-        for row, heatmap in zip(rows, heatmaps, strict=True)
-    ]
-    probabilities = model.class_probabilities()
-    return Measured(
-        [split.ids[row] for row in rows],
-        np.asarray(relevance.targets, np.int64),
-        probabilities.argmax(axis=1),
-        probabilities.max(axis=1),
-        model.evidence(relevance),
-        densities,
-    )
+@dataclass(frozen=True)
+class _Measuring:
+    """The work of a job: what is known of some pictures, as arrays."""
+
+    source: Source
+    of_labels: bool
+
+    def __call__(self, model: Model, split: Split, rows: Sequence[int]) -> dict[str, NDArray[Any]]:
+        assert split.parts is not None
+        ((_, views),) = model.batches(split.images, rows, len(rows))
+        (name,) = model.network.inputs
+        labels = split.labels[list(rows)] if self.of_labels else None
+        relevance = model.relevance(views, labels, keep=[name, model.evidence_layer])
+        heatmaps = relevance[name].sum(axis=1)
+        densities = [
+            part_densities(heatmap, view_regions(model, self.source, split.parts[row]))
+            for row, heatmap in zip(rows, heatmaps, strict=True)
+        ]
+        probabilities = model.class_probabilities()
+        return {
+            "ids": np.array([split.ids[row] for row in rows]),
+            "labels": np.asarray(relevance.targets, np.int64),
+            "predictions": probabilities.argmax(axis=1),
+            "probabilities": probabilities.max(axis=1),
+            "densities": np.array([json.dumps(each) for each in densities]),
+            **model.evidence(relevance).arrays(),
+        }
 
 
 def view_regions(model: Model, source: Source, parts: Mapping[str, Mask]) -> dict[str, Mask]:
@@ -131,23 +132,15 @@ def _path(model: Model, split: Split, of_labels: bool) -> Path:
         model.explainer_settings.grid,
         model.evidence_layer,
         split.fingerprint(),
+        split.annotated,
         of_labels,
         _FORMAT,
     )
     return cache_directory() / "evidence" / f"{short_digest(repr(what).encode())}.npz"
 
 
-def _write(path: Path, found: Measured) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _write(path: Path, arrays: Mapping[str, Any]) -> None:
     partial = path.with_suffix(f".{os.getpid()}.part")
-    arrays: dict[str, Any] = {
-        "ids": np.array(found.ids),
-        "labels": found.labels,
-        "predictions": found.predictions,
-        "probabilities": found.probabilities,
-        "densities": np.array(json.dumps([dict(each) for each in found.densities])),
-        **found.evidence.arrays(),
-    }
     with open(partial, "wb") as file:
         np.savez(file, **arrays)
     os.replace(partial, path)
@@ -157,13 +150,17 @@ def _read(path: Path) -> Measured | None:
     """What was kept; None where it is damaged, to be measured again."""
     try:
         with np.load(path) as file:
-            return Measured(
-                file["ids"].tolist(),
-                file["labels"],
-                file["predictions"],
-                file["probabilities"],
-                Evidence(file["where"], file["feature"], file["relevance"]),
-                json.loads(str(file["densities"])),
-            )
+            return _made_of({name: file[name] for name in file.files})
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
+
+
+def _made_of(arrays: Mapping[str, NDArray[Any]]) -> Measured:
+    return Measured(
+        arrays["ids"].tolist(),
+        arrays["labels"],
+        arrays["predictions"],
+        arrays["probabilities"],
+        Evidence(arrays["where"], arrays["feature"], arrays["relevance"]),
+        [json.loads(each) for each in arrays["densities"].tolist()],
+    )

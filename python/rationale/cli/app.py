@@ -54,7 +54,8 @@ ModelOption = Annotated[str, typer.Option("--model", "-m", help="A name under pr
 WeightsOption = Annotated[Path | None, typer.Option("--weights", help="Of the classifier, instead of the model's own.")]
 CompositeOption = Annotated[str | None, typer.Option("--composite", help="How relevance is propagated.")]
 SentenceOption = Annotated[
-    bool, typer.Option("--sentence/--no-sentence", help="Say why in a sentence, where the model can.")
+    bool | None,
+    typer.Option("--sentence/--no-sentence", help="Say why in a sentence too; where the model can, if not given."),
 ]
 SeedOption = Annotated[
     int | None, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Instead of the solver's random_seed.")

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from rationale.cli.app import CompositeOption, GpuOption, ModelOption, StageOption, ThreadsOption, WeightsOption, batch
+from rationale.cli.app import (
+    CompositeOption,
+    GpuOption,
+    ModelOption,
+    SentenceOption,
+    StageOption,
+    ThreadsOption,
+    WeightsOption,
+    batch,
+)
 
 
 @batch.command("heatmaps")
@@ -15,10 +24,7 @@ def batch_heatmaps(
     composite: CompositeOption = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The HDF5 file.")] = None,
     precision: Annotated[str, typer.Option("--precision", help="Of the heatmaps: float32 or float16.")] = "float32",
-    sentence: Annotated[
-        bool | None,
-        typer.Option("--sentence/--no-sentence", help="Say why in a sentence too; where the model can, if not given."),
-    ] = None,
+    sentence: SentenceOption = None,
     weights: WeightsOption = None,
     stages: StageOption = None,
     threads: ThreadsOption = None,
@@ -28,7 +34,7 @@ def batch_heatmaps(
 ) -> None:
     """Explain every picture of the model's data set into one HDF5 file; goes on where it stopped."""
     from rationale.batch import Crew, write_heatmaps
-    from rationale.cli.loading import model_and_split
+    from rationale.cli.loading import can_say, model_and_split
     from rationale.render.terminal import progress_bar
 
     loaded, pictures = model_and_split(model, split, gpu, weights, stages)
@@ -41,7 +47,7 @@ def batch_heatmaps(
             composite,
             lambda done, total: advance(done, total, ""),
             precision=precision,
-            sentences=loaded.explainer is not None if sentence is None else sentence,
+            sentences=can_say(loaded, sentence),
             crew=Crew(threads, workers, scheduler),
         )
     print(f"wrote {path}: {len(pictures)} pictures")

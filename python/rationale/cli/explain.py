@@ -29,13 +29,14 @@ def explain(
     composite: CompositeOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the results go.")] = Path("explained"),
     title: Annotated[str | None, typer.Option("--title", help="Heading of the report.")] = None,
-    sentence: SentenceOption = True,
+    sentence: SentenceOption = None,
     weights: WeightsOption = None,
     stages: StageOption = None,
     gpu: GpuOption = None,
 ) -> None:
     """Explain why a picture was classified as it was."""
     from rationale.captions.known import KnownRegions
+    from rationale.cli.loading import can_say
     from rationale.explanation import FILES, make_folder, save_report
     from rationale.model import Model, source_name
 
@@ -50,9 +51,8 @@ def explain(
     for picture in pictures:
         if any(_same(picture.parent, folder) for folder in folders.values()) and picture.name in FILES:
             raise OutputError(f"{picture}: would be overwritten by the results; choose another --out")
-    if sentence:
-        loaded.explainer  # noqa: B018  damaged files are one error, before work begins
-    known = KnownRegions(loaded) if sentence else None
+    says = can_say(loaded, sentence)
+    known = KnownRegions(loaded) if says else None
     parts, failed = [], 0
     for start in range(0, len(pictures), loaded.batch_size):
         views = {}
@@ -68,7 +68,7 @@ def explain(
             names,
             target=target,
             composite=rules,
-            sentences=sentence,
+            sentences=says,
             regions=[known.of(picture) if known else None for picture in views],
         )
         for picture, explanation in zip(views, explanations, strict=True):
@@ -124,24 +124,26 @@ def compare(
     target: Annotated[str | None, typer.Option("--class", help="Explain this class, not the predicted one.")] = None,
     baselines: Annotated[bool, typer.Option("--baselines", help="Other methods than LRP too.")] = False,
     picture: Annotated[bool, typer.Option(help="Show the picture itself too.")] = True,
-    sentence: SentenceOption = True,
+    sentence: SentenceOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file.")] = Path("compared.png"),
     stages: StageOption = None,
     gpu: GpuOption = None,
 ) -> None:
     """Draw one picture under every composite, side by side."""
+    from rationale.cli.loading import can_say
     from rationale.evaluation.heatmaps import heatmaps_of
     from rationale.images import save_png
     from rationale.model import Model
     from rationale.render.gallery import gallery
 
     loaded = Model.load(model, gpu=gpu, stages=stages or ())
+    says = can_say(loaded, sentence)
     view = loaded.view(image)
     if _same(image, out):
         raise OutputError(f"{image}: would be overwritten by the result; choose another --out")
     maps = heatmaps_of(loaded, view, target, baselines=baselines)
     said = None
-    if sentence and loaded.explainer is not None:
+    if says:
         said = loaded.explain_views([view], [image.name], target=target)[0].sentence
         print(said)
     save_png(gallery(view if picture else None, maps, note=said or ""), out)

@@ -1,4 +1,4 @@
-"""What several commands load: a model and a split of its data set."""
+"""What several commands load: a model, a split of its data set, what says sentences."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,3 +18,15 @@ def model_and_split(
     """
     loaded = Model.load(model, weights=weights, gpu=gpu, stages=stages or ())
     return loaded, dataset_of(loaded).split(split)
+
+
+def can_say(model: Model, asked: bool | None) -> bool:
+    """Whether sentences are said: as asked, or where the model can if nothing is; damaged files are one error, early.
+
+    Raises:
+        ModelError: they are asked of a model that cannot.
+        DataError, NetworkError: the generator's files are damaged or do not fit.
+    """
+    if asked:
+        model.explainer_fingerprint  # noqa: B018  says what is missing
+    return asked is not False and model.explainer is not None

@@ -49,6 +49,7 @@ class Split:
         captions: what people wrote about the picture.
         files: the picture's file, where it is one.
         version: changes when the pictures do, where ids and labels alone do not tell: in people's own folders.
+        annotated: changes when parts or attributes do; empty where they never do.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Split:
     captions: Sequence[Sequence[str]] | None = None
     files: Sequence[Path] | None = None
     version: str = ""
+    annotated: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -5,7 +5,7 @@ made by `make_split` and never changed.
 """
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from rationale.datasets.photographs import photographs
 from rationale.datasets.splitting import fingerprint, near_duplicates, stratified_split
 from rationale.errors import DataError
 from rationale.fetching import fetched
+from rationale.fetching.digest import short_digest
 from rationale.resources import shared_directory
 
 COLUMNS, ROWS = 10, 6  # of the grid, A to J from the left, 1 to 6 from the top
@@ -56,6 +57,8 @@ class Flight:
 
     def split(self, name: str) -> Split:
         """The split `train`, `val` or `test`."""
+        if lost := [each.id for each in self._annotations if each.id not in self._split_of]:
+            raise DataError(f"data/flight/split.csv: says nothing of photograph {lost[0]!r}")
         chosen = [each for each in self._annotations if self._split_of[each.id] == name]
         if not chosen:
             raise DataError(f"flight has no split {name!r}; it has train, val, test")
@@ -70,6 +73,7 @@ class Flight:
             OnDemand(placed, lambda pair: _parts(*pair)),
             [each.attributes for each in chosen],
             files=paths,
+            annotated=short_digest(repr(chosen).encode()),
         )
 
     def _path(self, number: str) -> Path:
@@ -77,23 +81,46 @@ class Flight:
 
 
 def read_annotations() -> list[Annotation]:
-    """All rows of data/flight/annotations.csv."""
-    with open(shared_directory("data") / "flight" / "annotations.csv", newline="", encoding="utf-8") as file:
-        return [
-            Annotation(
-                row["id"],
-                row["class"],
-                {name: row[name] for name in ATTRIBUTES},
-                {part: row[column] for part, column in PARTS.items()},
-            )
-            for row in csv.DictReader(file)
-        ]
+    """All rows of data/flight/annotations.csv.
+
+    Raises:
+        DataError: a row lacks something, or names an unknown class or cells that are not there.
+    """
+    path = shared_directory("data") / "flight" / "annotations.csv"
+    found = []
+    for line, row in _rows(path, ("id", "class", *ATTRIBUTES, *PARTS.values())):
+        cells = {part: row[column] for part, column in PARTS.items()}
+        if row["class"] not in Flight.classes:
+            raise DataError(f"{path}, line {line}: the class {row['class']!r} is none of {', '.join(Flight.classes)}")
+        try:
+            for each in cells.values():
+                cells_mask("A1" if each in "-" else each, ROWS, COLUMNS)
+        except DataError as error:
+            raise DataError(f"{path}, line {line}: {error}") from error
+        found.append(Annotation(row["id"], row["class"], {name: row[name] for name in ATTRIBUTES}, cells))
+    return found
 
 
 def read_split() -> dict[str, str]:
-    """Split of each photograph, by its id."""
-    with open(shared_directory("data") / "flight" / "split.csv", newline="", encoding="utf-8") as file:
-        return {row["id"]: row["split"] for row in csv.DictReader(file)}
+    """Split of each photograph, by its id.
+
+    Raises:
+        DataError: a row lacks something.
+    """
+    path = shared_directory("data") / "flight" / "split.csv"
+    return {row["id"]: row["split"] for _, row in _rows(path, ("id", "split"))}
+
+
+def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and values of each row."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        if missing := [name for name in columns if name not in (rows.fieldnames or [])]:
+            raise DataError(f"{path}: has no column {missing[0]!r}")
+        for row in rows:
+            if None in row or None in row.values():
+                raise DataError(f"{path}, line {rows.line_num}: has not as many values as the first line")
+            yield rows.line_num, row
 
 
 def make_split(path: Path) -> None:

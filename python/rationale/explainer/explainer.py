@@ -1,11 +1,12 @@
 """The generator at work: evidence for a class in, sentences with what they claim out."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import numpy as np
 
 from rationale.errors import DataError
@@ -14,6 +15,7 @@ from rationale.explainer.evidence import Evidence
 from rationale.explainer.language import Language, Reading
 from rationale.explainer.speaker import VARIANTS, NetworkSpeaker
 from rationale.explainer.vocabulary import END, Vocabulary, sentence_of
+from rationale.fetching.digest import file_digest
 from rationale.network import SequenceNetwork
 from rationale.resources import as_json, write_whole
 
@@ -22,7 +24,13 @@ from rationale.resources import as_json, write_whole
 class Spoken:
     """What a generator's weights do not say: its words, its language, its classes, and which of the five it is.
 
-    `length` is that of the longest sentence, in words.
+    Attributes:
+        vocabulary: words and their numbers.
+        language: that sentences are held to, or None.
+        classes: labels, in the order of their numbers.
+        variant: one of `speaker.VARIANTS`.
+        length: of the longest sentence, in words.
+        weights: first digits of the SHA-256 of the weights that speak these words.
     """
 
     vocabulary: Vocabulary
@@ -30,6 +38,30 @@ class Spoken:
     classes: tuple[str, ...]
     variant: str
     length: int
+    weights: str = ""
+
+    def __post_init__(self) -> None:
+        """Checks that something can be said of each class.
+
+        Raises:
+            DataError: it cannot.
+        """
+        if self.variant not in VARIANTS:
+            raise DataError(f"no generator is named {self.variant!r}; there are {', '.join(VARIANTS)}")
+        if self.language is not None:
+            self.language.check_sayable(self.classes, frozenset(self.vocabulary.words), self.length)
+
+
+@dataclass(frozen=True)
+class _File:
+    """explainer.json."""
+
+    variant: str
+    length: Annotated[int, msgspec.Meta(ge=1, le=1000)]
+    classes: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    vocabulary: tuple[str, ...]
+    language: Language | None
+    weights: str
 
 
 def write_spoken(path: Path, spoken: Spoken) -> None:
@@ -38,6 +70,7 @@ def write_spoken(path: Path, spoken: Spoken) -> None:
         "variant": spoken.variant,
         "length": spoken.length,
         "classes": list(spoken.classes),
+        "weights": spoken.weights,
         "vocabulary": list(spoken.vocabulary.words),
         "language": spoken.language.as_dict() if spoken.language else None,
     }
@@ -48,25 +81,22 @@ def read_spoken(path: Path) -> Spoken:
     """What `write_spoken` wrote.
 
     Raises:
-        DataError: it is not there, damaged, or lacks something.
+        DataError: it is not there, damaged, lacks something, or lets nothing be said of a class.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        language = content["language"]
-        spoken = Spoken(
-            Vocabulary(tuple(content["vocabulary"])),
-            Language.from_dict(language) if language is not None else None,
-            tuple(content["classes"]),
-            str(content["variant"]),
-            int(content["length"]),
+        known = msgspec.json.decode(path.read_bytes(), type=_File)
+        return Spoken(
+            Vocabulary(known.vocabulary), known.language, known.classes, known.variant, known.length, known.weights
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read ({error!r}); `rationale train explainer` writes it") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); `rationale train explainer` writes it") from error
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    if spoken.variant not in VARIANTS:
-        raise DataError(f"{path}: no generator is named {spoken.variant!r}; there are {', '.join(VARIANTS)}")
-    return spoken
+
+
+def weights_digest(weights: Path) -> str:
+    """What explainer.json says of the weights that belong to it."""
+    return file_digest(weights)[:12]
 
 
 @dataclass(frozen=True)
@@ -131,6 +161,11 @@ class Explainer:
         self.spoken = spoken
         self.width = width
         self.sure = sure
+        language = spoken.language
+        if language is not None:  # a phrase with a word that was too rare to be learnt cannot be said to its end
+            known = [each for each in language.phrases if all(word in spoken.vocabulary for word in each.tokens)]
+            language = replace(language, phrases=tuple(known))
+        self._speakable = language
 
     @classmethod
     def load(
@@ -149,6 +184,8 @@ class Explainer:
             raise DataError(f"{spoken}: has {len(known.vocabulary)} words, the network in {step} {words}")
         if classes != len(known.classes):
             raise DataError(f"{spoken}: has {len(known.classes)} classes, the network in {step} {classes}")
+        if known.weights != weights_digest(weights):
+            raise DataError(f"{spoken}: belongs to other weights than {weights}; their words have other numbers")
         return cls(NetworkSpeaker(network), known, width=width, sure=sure)
 
     def sentences(
@@ -178,14 +215,15 @@ class Explainer:
         With `free` any words may come.
         """
         begun = self.speaker.begin(evidence, np.array([label]), self.spoken.variant)
-        allowed = None if free or self.spoken.language is None else partial(self._allowed, self.spoken.language, label)
+        allowed = None if free or self._speakable is None else partial(self._allowed, self._speakable, label)
         width = max(self.width, count)
         return beam(self.speaker, begun, self.spoken.length, width=width, count=count, allowed=allowed)
 
     def _allowed(self, language: Language, label: int, words: tuple[int, ...]) -> list[int]:
         vocabulary = self.spoken.vocabulary
         following = language.next_words(vocabulary.decode(words), self.spoken.classes[label])
-        return [END if word == "" else vocabulary.encode([word])[0] for word in following]
+        known = [word for word in following if word == "" or word in vocabulary]
+        return [END if word == "" else vocabulary.encode([word])[0] for word in known]
 
     def sentence(self, decoded: Decoded, label: int, probabilities: Sequence[tuple[int, float]]) -> Sentence:
         """A decoded sentence as people read it, with its doubts.

@@ -5,7 +5,7 @@ photograph can be read back: which parts they name, what they claim, and whether
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -89,6 +89,24 @@ class Language:
         for phrases in self._by_tokens.values():
             if len({json.dumps(dict(each.claims), sort_keys=True) for each in phrases}) > 1:
                 raise DataError(f"the phrase {phrases[0].text!r} claims different things")
+
+    def check_sayable(self, classes: Sequence[str], words: Collection[str], length: int) -> None:
+        """Checks that of each class something can be said in so many words, all of them known.
+
+        Raises:
+            DataError: a class has no noun, or nothing can be said of it.
+        """
+        if lacking := [label for label in classes if label not in self.nouns]:
+            raise DataError(f"the language has no noun for the class {lacking[0]!r}; it has {', '.join(self.nouns)}")
+        known = [phrase.tokens for phrase in self.phrases if phrase.tokens and set(phrase.tokens) <= set(words)]
+        for label in classes:
+            around = [self._around[number, label] for number in range(len(self.frames))]
+            sayable = [len(before) + len(after) for before, after in around if {*before, *after} <= set(words)]
+            if not known or not sayable or min(sayable) + min(map(len, known)) > length:
+                raise DataError(
+                    f"nothing can be said of the class {label!r}: no frame and phrase of the language has words that "
+                    f"are all known, and at most {length}"
+                )
 
     @cached_property
     def subjects(self) -> tuple[str, ...]:
@@ -275,19 +293,3 @@ class Language:
                 for each in self.phrases
             ],
         }
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> "Language":
-        """What `as_dict` gave.
-
-        Raises:
-            DataError: something is missing or of another kind.
-        """
-        try:
-            phrases = tuple(
-                Phrase(str(each["text"]), str(each["subject"]), dict(each["claims"]), each["part"])
-                for each in content["phrases"]
-            )
-            return cls(tuple(content["frames"]), dict(content["nouns"]), phrases)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"a language wants frames, nouns and phrases ({error!r})") from error

@@ -81,6 +81,11 @@ class SequenceNetwork:
         """Names of the inputs."""
         return tuple(self._shapes)
 
+    @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the outputs, by name."""
+        return {str(each): tuple(int(size) for size in self.net.blobs[each].shape) for each in self.net.outputs}
+
     def forward(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Array]:
         """Runs the network on any number of samples and returns copies of its outputs by name.
 

@@ -76,6 +76,18 @@ class Solver:
             raise NetworkError(f"{parameter.net}: has no layer with a loss, so that nothing can be learnt")
         return made
 
+    @staticmethod
+    def network_of(prototxt: str | PathLike[str]) -> Path:
+        """The definition that a solver's prototxt names.
+
+        Raises:
+            NetworkError: it names none, or cannot be read.
+        """
+        net = str(read_message(prototxt, messages().SolverParameter()).net)
+        if not net:
+            raise NetworkError(f"{prototxt}: names no `net`")
+        return Path(prototxt).parent / net
+
     def fingerprint(self) -> str:
         """Twelve digits of a SHA-256 over what decides the weights, but for the seed: both definitions."""
         solver = messages().SolverParameter()

@@ -17,6 +17,7 @@ from rationale.captions.files import by_picture, read_captions
 from rationale.captions.make import attributes_of
 from rationale.captions.measured import Measured, measured, view_regions
 from rationale.datasets import dataset_of
+from rationale.errors import OptionError
 from rationale.evaluation.caption_metrics import class_similarities, distinct, field_metrics, ranks
 from rationale.evaluation.probe import fit_probe
 from rationale.evaluation.sentences import (
@@ -37,7 +38,7 @@ from rationale.explainer.speaker import VARIANTS, long_inputs
 from rationale.explainer.vocabulary import PADDING, UNKNOWN, shifted, tokens_of
 from rationale.fetching.digest import file_digest
 from rationale.images import save_png
-from rationale.model import Model
+from rationale.model import Model, available_models
 from rationale.network import SequenceNetwork
 from rationale.render.spoken import Spoken, spoken_sheet
 from rationale.reproduce.measure import keep, measurements_directory
@@ -54,6 +55,9 @@ Figures = dict[str, Any]
 def reproduce_sentences(name: str, folder: Path) -> Figures:
     """Trains and measures all generators of a model; figures go to docs/measurements, snapshots to `folder`."""
     started = time.monotonic()
+    if name not in available_models():
+        known = ", ".join(each for each in available_models() if Model.load(each).description.explainer is not None)
+        raise OptionError(f"the experiment is about the project's own models, {known}, not {name!r}")
     model = Model.load(name)
     jobs = [(name, which, seed, folder) for seed in SEEDS for which in (LINKED, UNLINKED)]
     measured_for(model, caption_source(dataset_of(model).name))  # before processes would measure it twice

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rationale.captions import Source, caption_source
+from rationale.captions import caption_source
 from rationale.captions.choose import PARTS, sayable
-from rationale.captions.files import Caption, by_picture, check_classes_told, read_captions
-from rationale.captions.make import attributes_of
+from rationale.captions.files import Caption, by_picture, check_truth, read_captions
+from rationale.captions.make import SPLITS, attributes_of
 from rationale.captions.measured import Measured, measured
-from rationale.datasets import Split, dataset_of
-from rationale.errors import DataError, ModelError
+from rationale.datasets import Dataset, Split, dataset_of
+from rationale.errors import DataError, ModelError, OutputError
 from rationale.evaluation.probe import fit_probe
 from rationale.explainer.decoding import greedy, sample
 from rationale.explainer.evidence import Evidence, merged
-from rationale.explainer.explainer import Spoken, write_spoken
+from rationale.explainer.explainer import Spoken, read_spoken, weights_digest, write_spoken
 from rationale.explainer.language import Language, Phrase
 from rationale.explainer.losses import discriminative_weights, mean_entropy, relevance_weights, weighted_loss
 from rationale.explainer.speaker import LSTMS, SWITCHES, VARIANTS, NetworkSpeaker, long_inputs
@@ -28,11 +28,11 @@ from rationale.fetching.digest import file_digest, short_digest
 from rationale.model import Model
 from rationale.network import SequenceNetwork, Solver, on_threads
 from rationale.resources import as_json
+from rationale.training.definitions import check_definitions
 from rationale.training.loop import Progress, Report, folder_of_its_own, last_update, run, seed_of
 from rationale.training.rewards import (
     SentenceClassifier,
     balanced_rows,
-    check_words_fit,
     open_forget_gates,
     train_sentence_classifier,
 )
@@ -81,31 +81,60 @@ def lessons_of(model: Model, captions: Path, report: Callable[[int, int], None] 
     source = caption_source(dataset.name)
     told = read_captions(captions)
     splits = [dataset.split(name) for name in (("train", "val") if how.with_val else ("train",))]
-    found = [measured(model, split, source, of_labels=True, report=report) for split in splits]
+    check_truth(told, _classes_of(dataset), captions)
     ids = [number for split in splits for number in split.ids]
     chosen = by_picture(told, ids, captions)
-    check_classes_told([caption for each in chosen for caption in each], dataset.classes, captions)
     texts = [[tokens_of(caption.text) for caption in each] for each in chosen]
+    _check_lengths(texts, chosen, SequenceNetwork.load(how.network).steps, captions)
+    is_composed = any(source.language.read(words) is not None for each in texts for words in each)
+    language = source.language if is_composed else None  # people's own words are not held to it
     vocabulary = Vocabulary.of_captions((text for each in texts for text in each), how.minimum_count)
     encoded = [[tuple(vocabulary.encode(text)) for text in each] for each in texts]
     _check_known(encoded, chosen, captions)
-    phrases = [each for split, known in zip(splits, found, strict=True) for each in _true_phrases(split, known, source)]
+    found = [measured(model, split, source, of_labels=True, report=report) for split in splits]
+    phrases: list[Mapping[str, Sequence[Phrase]]] = [{} for _ in ids]
+    if language is not None:
+        both = zip(splits, found, strict=True)
+        phrases = [each for split, known in both for each in _true_phrases(split, known, language)]
     return Lessons(
         merged([known.evidence for known in found]),
         np.concatenate([split.labels for split in splits]),
         encoded,
         phrases,
         vocabulary,
-        source.language,
+        language,
         dataset.classes,
         {
             "captions": file_digest(captions)[:12],
-            "pictures": "+".join(split.fingerprint() for split in splits),
+            "pictures": "+".join(split.fingerprint() + split.annotated for split in splits),
             "classifier": model.classifier_fingerprint,
-            "language": short_digest(as_json(source.language.as_dict()).encode()),
+            "composite": model.composite().name,
+            "language": short_digest(as_json(language.as_dict()).encode()) if language is not None else "",
             "[explainer] in model.toml": short_digest(repr((how.grid, how.minimum_count)).encode()),
         },
     )
+
+
+def _classes_of(dataset: Dataset) -> dict[str, str]:
+    """The class of every picture of a data set, by its id."""
+    splits = [dataset.split(name) for name in SPLITS]
+    return {
+        number: dataset.classes[label]
+        for split in splits
+        for number, label in zip(split.ids, split.labels.tolist(), strict=True)
+    }
+
+
+def _check_lengths(
+    texts: Sequence[Sequence[Sequence[str]]], chosen: Sequence[Sequence[Caption]], steps: int, path: Path
+) -> None:
+    for words, captions in zip(texts, chosen, strict=True):
+        for tokens, caption in zip(words, captions, strict=True):
+            if len(tokens) >= steps:
+                raise DataError(
+                    f"{path}, line {caption.line}: has {len(tokens)} words; the generator's network has {steps} steps, "
+                    "one of them for the end"
+                )
 
 
 def _check_known(encoded: list[list[tuple[int, ...]]], chosen: Sequence[Sequence[Caption]], path: Path) -> None:
@@ -118,12 +147,12 @@ def _check_known(encoded: list[list[tuple[int, ...]]], chosen: Sequence[Sequence
                 )
 
 
-def _true_phrases(split: Split, known: Measured, source: Source) -> list[Mapping[str, Sequence[Phrase]]]:
+def _true_phrases(split: Split, known: Measured, language: Language) -> list[Mapping[str, Sequence[Phrase]]]:
     found: list[Mapping[str, Sequence[Phrase]]] = []
     for attributes, densities in zip(attributes_of(split), known.densities, strict=True):
-        subjects = sayable(source.language, attributes, densities)
-        subjects += [subject for subject in source.language.subjects if subject not in subjects]
-        ways = {subject: source.language.ways(subject, attributes) for subject in subjects}
+        subjects = sayable(language, attributes, densities)
+        subjects += [subject for subject in language.subjects if subject not in subjects]
+        ways = {subject: language.ways(subject, attributes) for subject in subjects}
         found.append({subject: each for subject, each in ways.items() if each})
     return found
 
@@ -176,7 +205,9 @@ def train_explainer(
     assert how.discriminative_solver is not None
     assert how.sentence_solver is not None
     with folder_of_its_own(folder), on_threads(threads) if threads else nullcontext():
+        _check_variant(folder, variant)
         known = lessons or lessons_of(model, captions or how.captions)
+        check_definitions(model, known, judged=SWITCHES[variant][2])
         sees = (
             "explanation-label"
             if variant == "explanation"
@@ -205,11 +236,17 @@ def train_explainer(
         partial = path.with_suffix(".part")
         partial.write_bytes(weights.read_bytes())
         partial.replace(path)
-        length = stage.network.steps - 1
-        write_spoken(
-            folder / "explainer.json", Spoken(known.vocabulary, known.language, known.classes, variant, length)
-        )
+        length, digest = stage.network.steps - 1, weights_digest(path)
+        spoken = Spoken(known.vocabulary, known.language, known.classes, variant, length, digest)
+        write_spoken(folder / "explainer.json", spoken)
     return path
+
+
+def _check_variant(folder: Path, variant: str) -> None:
+    """Refuses to write one of the five models over another."""
+    path = folder / "explainer.json"
+    if path.exists() and (found := read_spoken(path).variant) != variant:
+        raise OutputError(f"{folder}: holds a generator of the kind {found!r}, not {variant!r}; choose another --out")
 
 
 class Stage:
@@ -225,7 +262,6 @@ class Stage:
         self.variant = variant
         self.solver = Solver.load(prototxt, folder, seed=seed, gpu=model.gpu)
         self.network = SequenceNetwork.load(prototxt.parent / self.solver.parameter.net, gpu=model.gpu)
-        check_words_fit(self.network, "embedding", lessons.vocabulary, prototxt)
         step = SequenceNetwork.load(model.explainer_settings.step, gpu=model.gpu)
         self.solver.lend_weights(self.network)
         self.solver.lend_weights(step)
@@ -268,6 +304,8 @@ class Stage:
                 "definitions": self.solver.fingerprint(),
                 "seed": str(self.solver.parameter.random_seed),
                 "variant": self.variant,
+                **({"start": file_digest(start)[:12]} if start is not None else {}),
+                **({"judge": judge.fingerprint} if judge is not None else {}),
             },
             last_update(self.solver, self.prototxt, iterations),
             update=update,

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from rationale.errors import DataError
 from rationale.explainer.language import Language
 from rationale.explainer.vocabulary import UNKNOWN, Vocabulary, shifted
+from rationale.fetching.digest import short_digest
 from rationale.network import SequenceNetwork, Solver
 from rationale.training.loop import Report, last_update, run, seed_of
 
@@ -21,6 +21,12 @@ class SentenceClassifier:
     def __init__(self, network: SequenceNetwork, vocabulary: Vocabulary, language: Language | None) -> None:
         self.network = network
         self._hidden = hidden_words(vocabulary, language)
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve digits of a SHA-256 over its weights."""
+        layers = ("embedding", "reader")
+        return short_digest(b"".join(blob.tobytes() for name in layers for blob in self.network.parameters(name)))
 
     def probabilities(self, sentences: list[tuple[int, ...]]) -> NDArray[np.float64]:
         """Of each class, (N, classes)."""
@@ -81,7 +87,6 @@ def train_sentence_classifier(
     folder.mkdir(parents=True, exist_ok=True)
     solver = Solver.load(prototxt, folder, seed=seed, gpu=gpu)
     network = SequenceNetwork.load(prototxt.parent / solver.parameter.net, gpu=gpu)
-    check_words_fit(network, "embedding", vocabulary, prototxt)
     solver.lend_weights(network)
     hidden = hidden_words(vocabulary, language)
     count = solver.batch_size("words", 1)
@@ -115,20 +120,6 @@ def balanced_rows(labels: NDArray[np.int64], count: int, random: np.random.Gener
     """
     shares = 1 / np.sqrt(np.bincount(labels)[labels])
     return np.asarray(random.choice(len(labels), count, p=shares / shares.sum()), np.int64)
-
-
-def check_words_fit(network: SequenceNetwork, layer: str, vocabulary: Vocabulary, path: Path) -> None:
-    """Refuses a network for another number of words.
-
-    Raises:
-        DataError: it is.
-    """
-    known = network.parameters(layer)[0].shape[0]
-    if known != len(vocabulary):
-        raise DataError(
-            f"{network.name}: layer {layer!r} knows {known} words, the captions make {len(vocabulary)}, the four "
-            f"special ones included; set input_dim (and num_output of the scores) in the prototxt beside {path.name}"
-        )
 
 
 def open_forget_gates(solver: Solver, layers: list[str]) -> None:
