@@ -20,10 +20,12 @@ su someone -s /bin/sh -c "
     environment/bin/rationale data export mnist --split test --each 1 --out digits
     environment/bin/rationale explain digits/7-*.png --model mnist --out explained
     test -s explained/heatmap.png
+    environment/bin/python $here/forked.py
     ! environment/bin/rationale explain nothing.png 2> said || exit 1
     grep -q nothing.png said
 " > /tmp/said 2>&1 || failed=$?
 cat /tmp/said
 test -z "${failed-}"
+grep -q 'a forked child ended with 0' /tmp/said
 grep -q '^7-.*: 7 (' /tmp/said
 if grep -q '^BAD' /tmp/said; then exit 1; fi

@@ -99,7 +99,7 @@ def make_in(suite: str, out: Path) -> list[Path]:
         started = time.monotonic()
         debian.bootstrap(bare, suite)
         (bare / "wheels").mkdir()
-        for each in [*made, CONSTRAINTS, Path(__file__).with_name("smoke.sh")]:
+        for each in [*made, CONSTRAINTS, *(Path(__file__).with_name(name) for name in ("smoke.sh", "forked.py"))]:
             shutil.copy(each, bare / "wheels")
         with debian.running(bare):
             debian.run_inside(bare, "sh /wheels/smoke.sh")
