@@ -118,7 +118,7 @@ def test_names_cannot_inject_markup(mnist_model: Model, digits: np.ndarray) -> N
     (bad,) = mnist_model.explain_views([digits[0]], ["<script>alert(1)</script>.png"])
     shown = re.sub(r'srcdoc="[^"]*"', "", bad._repr_html_())
     assert "<script>alert" not in shown
-    from rationale.render.report import render_report
+    from rationale.explanation.report import render_report
 
     assert "<script>alert" not in render_report([bad.report_part()], bad.name)
 

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from rationale.batch import write_heatmaps
+from rationale.batch import Crew, write_heatmaps
 from rationale.datasets import load_dataset
 from rationale.errors import ModelError
 from rationale.evaluation.classification import classify
@@ -116,7 +116,7 @@ def test_the_batch_file_holds_what_the_network_says(top: str, output: str, name:
     model = like_mnist(tmp_path, top, output)
     test = load_dataset("mnist").split("test")
     some = replace(test, ids=test.ids[:3], images=test.images[:3], labels=test.labels[:3])
-    path = write_heatmaps(model, some, tmp_path / "out.h5", threads=1)
+    path = write_heatmaps(model, some, tmp_path / "out.h5", crew=Crew(threads=1))
     with h5py.File(path) as file:
         assert file.attrs["meaning"] == model.meaning
         found = file[name][:]

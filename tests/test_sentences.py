@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rationale.batch import write_heatmaps
+from rationale.batch import Crew, write_heatmaps
 from rationale.captions.known import KnownRegions
 from rationale.datasets import load_dataset
 from rationale.errors import DataError, ModelError
@@ -105,7 +105,7 @@ def test_every_sentence_is_of_the_language_and_names_its_class(model: Model) -> 
 def test_batch_keeps_sentences(model: Model, photograph: Path, tmp_path: Path) -> None:
     test = load_dataset("flight").split("test")
     few = replace(test, ids=test.ids[:2], images=test.images[:2], labels=test.labels[:2])
-    path = write_heatmaps(model, few, tmp_path / "two.h5", sentences=True, threads=1)
+    path = write_heatmaps(model, few, tmp_path / "two.h5", sentences=True, crew=Crew(threads=1))
     with h5py.File(path) as file:
         said = file["sentence"].asstr()[:].tolist()
     assert said == [each.sentence for each in model.explain_batch([test.images[0], test.images[1]])]

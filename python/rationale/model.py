@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -25,6 +25,7 @@ from rationale.fetching.digest import short_digest
 from rationale.images import Pixels, Source, border_colour, fit, fit_mask, load_image, to_grey, to_rgb
 from rationale.lrp import Relevance, propagate
 from rationale.lrp.composites import Bounds, Composite, get_composite
+from rationale.lrp.conditions import Condition
 from rationale.lrp.start import Classes
 from rationale.network import Network, Outcome, input_shapes
 from rationale.resources import printable, shared_directory
@@ -257,6 +258,35 @@ class Model:
         mean = np.asarray(how.mean, np.float32).reshape(1, -1, 1, 1)
         return np.ascontiguousarray((batch - mean) * np.float32(how.scale))
 
+    @cached_property
+    def batch_size(self) -> int:
+        """Pictures that are explained together: as many as fit into a few hundred megabytes."""
+        height, width = self.input_size
+        return 100 if height * width <= 64 * 64 else 4
+
+    def batches(
+        self, images: Sequence[Source], rows: Sequence[int] | None = None, size: int | None = None
+    ) -> Iterator[tuple[Sequence[int], list[Pixels]]]:
+        """Goes over pictures in batches, of which only one is in memory.
+
+        Args:
+            images: pictures as `view` takes them.
+            rows: numbers of those to go over, in this order; all where None.
+            size: pictures of a batch; `batch_size` where None.
+
+        Yields:
+            Numbers of a batch's pictures, and what the network gets to see of them.
+
+        Example:
+            >>> [list(rows) for rows, views in model.batches(paths)]  # doctest: +SKIP
+            [[0, 1, 2, 3], [4, 5]]
+        """
+        chosen = range(len(images)) if rows is None else rows
+        count = size or self.batch_size
+        for start in range(0, len(chosen), count):
+            part = chosen[start : start + count]
+            yield part, [self.view(images[row]) for row in part]
+
     # ---- batch → explanations ----------------------------------------------------------------------------------------
 
     def explain(
@@ -331,27 +361,34 @@ class Model:
         views: Sequence[Pixels],
         target: Classes = None,
         *,
+        against: int | None = None,
         composite: str | Composite | None = None,
+        conditions: Sequence[Condition] = (),
         keep: Collection[str] | None = None,
+        network: Network | None = None,
     ) -> Relevance:
         """Relevance of pictures that `view` has made, as this model explains: its composite, bounds and score layer.
 
         Args:
             views: pictures, uint8 of the input's size.
             target: class to explain, one for all or one for each picture; the predicted one where None.
+            against: explain the class rather than this one.
             composite: how to propagate; the model's own way where None.
-            keep: layers and inputs whose relevance is returned; all where None.
+            conditions, keep: as in `propagate`.
+            network: one like the model's own, with other weights.
 
         Raises:
             RuleError: the composite, a class or a layer does not exist, or does not fit.
         """
         return propagate(
-            self.network,
+            network or self.network,
             self.preprocess(views),
             target,
+            against=against,
             composite=self.composite(composite),
             bounds=self.bounds,
             target_layer=self.target_layer,
+            conditions=conditions,
             keep=keep,
         )
 

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rationale.batch import cluster, heatmaps, write_heatmaps
-from rationale.batch.explain import explained_elsewhere
+from rationale.batch import Crew, cluster, heatmaps, write_heatmaps
+from rationale.batch.heatmaps import Heatmaps
+from rationale.batch.worker import Duty, Pictures, work_elsewhere
 from rationale.datasets import Split, load_dataset
 from rationale.errors import OptionError, OutputError
 from rationale.model import Model
@@ -26,7 +27,7 @@ from tests.conftest import ROOT
 
 @pytest.fixture
 def split(monkeypatch: pytest.MonkeyPatch) -> Split:
-    monkeypatch.setattr(heatmaps, "part_size", lambda model: 8)
+    monkeypatch.setattr(Model, "batch_size", 8)
     test = load_dataset("mnist").split("test")
     return replace(test, ids=test.ids[:20], images=test.images[:20], labels=test.labels[:20])
 
@@ -144,14 +145,16 @@ def test_workers_give_the_same_file_bit_for_bit_though_one_is_killed(mnist_model
             worker.kill()
             time.sleep(0.1)
 
-    write_heatmaps(mnist_model, test, tmp_path / "workers.h5", report=kill_one, workers=2)
+    write_heatmaps(mnist_model, test, tmp_path / "workers.h5", report=kill_one, crew=Crew(workers=2))
     assert killed
-    one = write_heatmaps(mnist_model, test, tmp_path / "one.h5", threads=1)
+    one = write_heatmaps(mnist_model, test, tmp_path / "one.h5", crew=Crew(threads=1))
     assert_same(tmp_path / "workers.h5", one)
 
     # A cluster that is there, whose worker runs two tasks at a time.
     with distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as standing:
-        there = write_heatmaps(mnist_model, test, tmp_path / "there.h5", scheduler=standing.scheduler_address)
+        there = write_heatmaps(
+            mnist_model, test, tmp_path / "there.h5", crew=Crew(scheduler=standing.scheduler_address)
+        )
     assert_same(there, one)
 
 
@@ -160,20 +163,19 @@ def test_a_run_goes_on_with_the_threads_that_it_had(mnist_model: Model, split: S
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_heatmaps(mnist_model, split, tmp_path / "out.h5", report=stop, threads=2)
+        write_heatmaps(mnist_model, split, tmp_path / "out.h5", report=stop, crew=Crew(threads=2))
     path = write_heatmaps(mnist_model, split, tmp_path / "out.h5")
     with h5py.File(path) as file:
         assert file.attrs["threads"] == "2"
-    assert write_heatmaps(mnist_model, split, path, workers=2) == path  # it is done already
+    assert write_heatmaps(mnist_model, split, path, crew=Crew(workers=2)) == path  # it is done already
 
 
 def test_a_worker_with_other_files_refuses(mnist_model: Model) -> None:
     test = load_dataset("mnist").split("test")
-    place, one = str(mnist_model.directory), mnist_model.fingerprint
-    weights = str(mnist_model.description.files.weights)
-    for model, pictures in (("another", test.fingerprint()), (one, "another")):
+    duty, pictures = Duty.like(mnist_model, 1), Pictures.like(mnist_model, test)
+    for wrong in ((replace(duty, fingerprint="another"), pictures), (duty, replace(pictures, fingerprint="another"))):
         with pytest.raises(OptionError, match="another model or other pictures"):
-            explained_elsewhere(place, weights, model, "mnist", "test", pictures, [0], None, "float32", False, 1, None)
+            work_elsewhere(*wrong, Heatmaps(), [0])
 
 
 def test_a_worker_takes_the_weights_that_were_asked_for(mnist_model: Model, tmp_path: Path) -> None:
@@ -183,9 +185,7 @@ def test_a_worker_takes_the_weights_that_were_asked_for(mnist_model: Model, tmp_
     test = load_dataset("mnist").split("test")
 
     def score(model: Model) -> float:
-        weights = str(model.description.files.weights)
-        known = (str(model.directory), weights, model.fingerprint, "mnist", "test", test.fingerprint())
-        return float(explained_elsewhere(*known, [0], None, "float32", False, 1, None)["score"][0])
+        return float(work_elsewhere(Duty.like(model, 1), Pictures.like(model, test), Heatmaps(), [0])["score"][0])
 
     assert score(mnist_model) == pytest.approx(mnist_model.explain(test.images[0]).score, rel=1e-5)
     assert score(untrained) == pytest.approx(untrained.explain(test.images[0]).score, rel=1e-5)
@@ -201,7 +201,7 @@ def test_a_scheduler_without_workers_is_named(
         distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None, protocol="tcp") as empty,
         pytest.raises(OptionError, match="has no workers"),
     ):
-        write_heatmaps(mnist_model, split, tmp_path / "out.h5", scheduler=empty.scheduler_address)
+        write_heatmaps(mnist_model, split, tmp_path / "out.h5", crew=Crew(scheduler=empty.scheduler_address))
 
 
 @pytest.mark.parametrize("name", ["run.json", "00000000.npz"])
@@ -231,7 +231,7 @@ def test_a_damaged_file_and_other_pictures_are_named(mnist_model: Model, split: 
 def test_a_scheduler_that_is_not_there_is_named(mnist_model: Model, split: Split, tmp_path: Path) -> None:
     pytest.importorskip("distributed", reason="pip install 'rationale[cluster]'")
     with pytest.raises(OptionError, match=r"tcp://127\.0\.0\.1:9"):
-        write_heatmaps(mnist_model, split, tmp_path / "out.h5", scheduler="tcp://127.0.0.1:9")
+        write_heatmaps(mnist_model, split, tmp_path / "out.h5", crew=Crew(scheduler="tcp://127.0.0.1:9"))
 
 
 def test_without_dask_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +244,7 @@ def test_without_dask_the_error_says_what_to_install(monkeypatch: pytest.MonkeyP
 def test_a_run_that_wrote_no_part_binds_nobody(mnist_model: Model, split: Split, tmp_path: Path, kept: str) -> None:
     (tmp_path / "out.h5.parts").mkdir()
     (tmp_path / "out.h5.parts" / "run.json").write_text(kept)
-    write_heatmaps(mnist_model, split, tmp_path / "out.h5", threads=1)
+    write_heatmaps(mnist_model, split, tmp_path / "out.h5", crew=Crew(threads=1))
     with h5py.File(tmp_path / "out.h5") as file:
         assert file.attrs["threads"] == "1"
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rationale.explanation.report import _bars
 from rationale.render.colours import diverging, symmetric_scale
+from rationale.render.numbers import percent, signed
 from rationale.render.pictures import enlarge, heatmap_picture, overlay_picture, png_bytes, with_scale_bar
-from rationale.render.report import _bars, percent, signed
 
 
 def test_signs_and_zero() -> None:

@@ -14,8 +14,9 @@ it is whole. However a run ends, the same command goes on with the parts that ar
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,22 +24,47 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from rationale.batch.cluster import client, compute
-from rationale.batch.explain import explained, explained_elsewhere
-from rationale.batch.parts import Parts, opened, threads_of
-from rationale.cores import available_cores
+from rationale.batch.job import ALONE, Crew, Job, Report
+from rationale.batch.parts import Parts
+from rationale.batch.worker import Arrays
 from rationale.datasets import Split
 from rationale.errors import OptionError, OutputError
-from rationale.fetching import is_fetched
-from rationale.lrp import Composite
+from rationale.explanation import hdf5_name
 from rationale.model import Model
-from rationale.network import on_threads
 from rationale.resources import printable
-
-Report = Callable[[int, int], None]
 
 PRECISIONS = ("float32", "float16")
 LAYOUT = "2"  # another number for another layout of the file
+
+
+@dataclass(frozen=True)
+class Heatmaps:
+    """What is kept of each picture; attributes as the arguments of `write_heatmaps`."""
+
+    composite: str | None = None
+    precision: str = "float32"
+    sentences: bool = False
+
+    def __call__(self, model: Model, split: Split, rows: Sequence[int]) -> Arrays:
+        """Everything of these pictures, by its name in the file."""
+        ((_, views),) = model.batches(split.images, rows, len(rows))
+        relevance = model.relevance(views, composite=self.composite)
+        (input_name,) = model.network.inputs
+        outcome = model.outcome()
+        found: Arrays = {
+            "id": np.array([split.ids[row] for row in rows]),
+            "label": np.array([split.labels[row] for row in rows], np.int64),
+            "prediction": relevance.targets,
+            "score": relevance.scores,
+            "value" if outcome.meaning == "values" else "probability": outcome.numbers.astype(np.float32),
+            "heatmap": relevance[input_name].sum(axis=1).astype(self.precision),
+        }
+        if self.sentences:
+            found["sentence"] = np.array([said[0].text if said else "" for said in model.sentences(relevance, 1)])
+        for entry in relevance.ledger:
+            if entry.layer in relevance:
+                found[f"channel_relevance/{hdf5_name(entry.layer)}"] = relevance.channels(entry.layer)
+        return found
 
 
 def write_heatmaps(
@@ -50,9 +76,7 @@ def write_heatmaps(
     *,
     precision: str = "float32",
     sentences: bool = False,
-    threads: int | None = None,
-    workers: int | None = None,
-    scheduler: str | None = None,
+    crew: Crew = ALONE,
 ) -> Path:
     """Writes predictions, scores, heatmaps and channel relevance of a split to `path` and returns it.
 
@@ -64,10 +88,7 @@ def write_heatmaps(
         report: called with the pictures done and their number.
         precision: of the heatmaps.
         sentences: also write what the model says of each picture; of a model with a trained explainer.
-        threads: of each process; results are equal bit for bit for the same number. Where None, as many as the run
-            that is gone on with had; else one with workers, and without as many as there are cores.
-        workers: worker processes on this machine; none where None.
-        scheduler: address of a Dask scheduler to use instead.
+        crew: who does it, on how many threads.
 
     Raises:
         OutputError: the file belongs to another run, is no HDF5 file, is in use, or cannot be written.
@@ -75,91 +96,38 @@ def write_heatmaps(
         ModelError: sentences are wanted of a model that has no trained explainer.
         OptionError: the precision is unknown, or the workers cannot be had.
     """
-    if workers and scheduler:
-        raise OptionError("--workers are for this machine, --scheduler names another cluster; give one of them")
     if precision not in PRECISIONS:
         raise OptionError(f"precision {precision!r} is unknown; there are {', '.join(PRECISIONS)}")
-    rules = model.composite(composite)
     parts_folder = path.with_name(path.name + ".parts")
-    count = threads or threads_of(parts_folder) or (1 if workers or scheduler else available_cores())
     run = {
         "model": model.name,
         "fingerprint": model.fingerprint,
         "dataset": printable(model.description.dataset or ""),
         "split": split.name,
         "pictures": split.fingerprint(),
-        "composite": rules.name,
+        "composite": model.composite(composite).name,
         "precision": precision,
         "meaning": model.meaning,
         "sentences": model.explainer_fingerprint if sentences else "",
-        "threads": str(count),
+        "threads": str(crew.threads_for(parts_folder)),
         "layout": LAYOUT,
     }
-    asked = run if threads else {key: value for key, value in run.items() if key != "threads"}
+    asked = run if crew.threads else {key: value for key, value in run.items() if key != "threads"}
     if _is_done(path, asked, len(split)):
         shutil.rmtree(parts_folder, ignore_errors=True)  # of a run that was killed after its last step but one
         report(len(split), len(split))
         return path
     _check_room(model, split, path, precision)
+    job = Job(model, split, Heatmaps(composite, precision, sentences), parts_folder, run, crew)
     try:
-        with opened(parts_folder, len(split), part_size(model), run) as parts:
-            missing = parts.missing()
-            done = len(split) - sum(len(parts.rows(start)) for start in missing)
-            if workers or scheduler:
-                how = (composite, precision, sentences, count, model.gpu, model.description.files.stages)
-                found = _on_workers(model, split, parts, missing, how, workers, scheduler)
-            else:
-                found = _here(model, split, parts, missing, rules, precision, sentences, count)
-            with _Assembly(parts, path) as assembly:
-                for start, arrays in found:
-                    parts.write(start, arrays)
-                    assembly.go_on()
-                    done += len(parts.rows(start))
-                    report(done, len(split))
-                assembly.finish(run)
+        with job.begun(report) as (parts, done), _Assembly(parts, path) as assembly:
+            for _ in done:
+                assembly.go_on()
+            assembly.finish(run)
             parts.remove()
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     return path
-
-
-def part_size(model: Model) -> int:
-    """Pictures explained together: as many as fit into a few hundred megabytes."""
-    height, width = model.input_size
-    return 100 if height * width <= 64 * 64 else 4
-
-
-def _here(
-    model: Model,
-    split: Split,
-    parts: Parts,
-    missing: list[int],
-    rules: Composite,
-    precision: str,
-    sentences: bool,
-    threads: int,
-) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
-    with on_threads(threads):
-        for start in missing:
-            yield start, explained(model, split, parts.rows(start), rules, precision, sentences)
-
-
-def _on_workers(
-    model: Model,
-    split: Split,
-    parts: Parts,
-    missing: list[int],
-    how: tuple[str | None, str, bool, int, int | None, tuple[str, ...]],
-    workers: int | None,
-    scheduler: str | None,
-) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
-    place, dataset = str(model.directory.resolve()), str(model.description.dataset)
-    weights = model.description.files.weights
-    known = str(weights) if is_fetched(weights) else str(weights.resolve())
-    work = (place, known, model.fingerprint, dataset, split.name, split.fingerprint())
-    tasks = [(start, (*work, list(parts.rows(start)), *how)) for start in missing]
-    with client(workers, scheduler) as connected:
-        yield from compute(connected, explained_elsewhere, tasks)
 
 
 def _is_done(path: Path, run: dict[str, str], total: int) -> bool:

@@ -21,6 +21,7 @@ from rationale.datasets.dataset import Mask
 from rationale.errors import DataError
 from rationale.explainer.evidence import Evidence, merged
 from rationale.fetching.digest import short_digest
+from rationale.images import Pixels
 from rationale.model import Model
 from rationale.resources import cache_directory
 
@@ -78,11 +79,10 @@ def measured(
     if path.exists() and (found := _read(path)) is not None:
         report(len(split), len(split))
         return found
-    rows = [range(start, min(start + BATCH, len(split))) for start in range(0, len(split), BATCH)]
     pieces = []
-    for part in rows:
-        pieces.append(_measure(model, split, part, source, of_labels))
-        report(part[-1] + 1, len(split))
+    for rows, views in model.batches(split.images, size=BATCH):
+        pieces.append(_measure(model, split, rows, views, source, of_labels))
+        report(rows[-1] + 1, len(split))
     found = Measured(
         list(split.ids),
         np.concatenate([piece.labels for piece in pieces]),
@@ -95,9 +95,10 @@ def measured(
     return found
 
 
-def _measure(model: Model, split: Split, rows: Sequence[int], source: Source, of_labels: bool) -> Measured:
+def _measure(
+    model: Model, split: Split, rows: Sequence[int], views: Sequence[Pixels], source: Source, of_labels: bool
+) -> Measured:
     assert split.parts is not None
-    views = [model.view(split.images[row]) for row in rows]
     (name,) = model.network.inputs
     labels = split.labels[list(rows)] if of_labels else None
     relevance = model.relevance(views, labels, keep=[name, model.evidence_layer])

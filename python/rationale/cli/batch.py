@@ -27,7 +27,7 @@ def batch_heatmaps(
     gpu: GpuOption = None,
 ) -> None:
     """Explain every picture of the model's data set into one HDF5 file; goes on where it stopped."""
-    from rationale.batch import write_heatmaps
+    from rationale.batch import Crew, write_heatmaps
     from rationale.cli.loading import model_and_split
     from rationale.render.terminal import progress_bar
 
@@ -42,8 +42,6 @@ def batch_heatmaps(
             lambda done, total: advance(done, total, ""),
             precision=precision,
             sentences=loaded.explainer is not None if sentence is None else sentence,
-            threads=threads,
-            workers=workers,
-            scheduler=scheduler,
+            crew=Crew(threads, workers, scheduler),
         )
     print(f"wrote {path}: {len(pictures)} pictures")

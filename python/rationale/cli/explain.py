@@ -20,8 +20,6 @@ from rationale.errors import OutputError, RationaleError
 if TYPE_CHECKING:
     from rationale.explanation import Explanation
 
-AT_ONCE = 16  # pictures explained together
-
 
 @app.command()
 def explain(
@@ -56,9 +54,9 @@ def explain(
         loaded.explainer  # noqa: B018  damaged files are one error, before work begins
     known = KnownRegions(loaded) if sentence else None
     parts, failed = [], 0
-    for start in range(0, len(pictures), AT_ONCE):
+    for start in range(0, len(pictures), loaded.batch_size):
         views = {}
-        for picture in pictures[start : start + AT_ONCE]:
+        for picture in pictures[start : start + loaded.batch_size]:
             try:
                 views[picture] = loaded.view(picture)
             except RationaleError as error:
@@ -106,7 +104,7 @@ def _folders_for(pictures: list[Path], out: Path) -> dict[Path, Path]:
 
 
 def _summary(explanation: "Explanation") -> str:
-    from rationale.render.report import said, signed
+    from rationale.render.numbers import said, signed
 
     line = f"{explanation.name}: {explanation.headline}"
     if explanation.target_index != explanation.index or explanation.meaning == "labels":

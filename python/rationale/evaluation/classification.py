@@ -91,10 +91,8 @@ def classify(
             f"model {model.name!r} says {meaning}, not which class is true: there is no accuracy to measure"
         )
     found = []
-    for start in range(0, len(split), BATCH):
-        rows = range(start, min(start + BATCH, len(split)))
-        batch = model.preprocess([model.view(split.images[row]) for row in rows])
-        network.forward(batch)
+    for rows, views in model.batches(split.images, size=BATCH):
+        network.forward(model.preprocess(views))
         found.append(network.outcome(output.target_layer, "classes").numbers)
         report(rows[-1] + 1, len(split))
     return Classification(split.labels, np.concatenate(found).astype(np.float32))

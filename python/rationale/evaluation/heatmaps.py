@@ -177,9 +177,8 @@ def _measure(
 ) -> Values:
     layer = model.target_layer
     parts = []
-    for start in range(0, len(rows), BATCH):
-        chosen = rows[start : start + BATCH]
-        batch = model.preprocess([model.view(split.images[row]) for row in chosen])
+    for number, (chosen, views) in enumerate(model.batches(split.images, rows.tolist(), BATCH)):
+        start, batch = number * BATCH, model.preprocess(views)
         outputs = scores(model.network, batch, target_layer=layer)
         first, second = np.argsort(-outputs, axis=1, kind="stable")[:, :2].T
         maps = method(model.network, batch, first, target_layer=layer)

@@ -10,7 +10,7 @@ from scipy.ndimage import label
 from rationale.datasets import Split
 from rationale.errors import OptionError
 from rationale.images import Pixels
-from rationale.lrp import Composite, propagate
+from rationale.lrp import Composite
 from rationale.model import Model
 from rationale.network import Network
 
@@ -104,23 +104,12 @@ def measure_regions(
     """
     if split.objects is None:
         raise OptionError(f"the split {split.name!r} does not know where its objects are")
-    running = network or model.network
     found = []
-    for start in range(0, len(split), BATCH):
-        rows = range(start, min(start + BATCH, len(split)))
-        photos = [split.images[row] for row in rows]
-        views = [model.view(photo) for photo in photos]
-        (name,) = running.inputs
-        relevance = propagate(
-            running,
-            model.preprocess(views),
-            composite=model.composite(composite),
-            bounds=model.bounds,
-            target_layer=model.description.output.target_layer,
-            keep=[name],
-        )[name].sum(axis=1)
-        for row, photo, heatmap in zip(rows, photos, relevance, strict=True):
-            regions = regions_of(model, photo, split.objects[row])
+    (name,) = model.network.inputs
+    for rows, views in model.batches(split.images, size=BATCH):
+        relevance = model.relevance(views, composite=composite, keep=[name], network=network)[name].sum(axis=1)
+        for row, heatmap in zip(rows, relevance, strict=True):
+            regions = regions_of(model, split.images[row], split.objects[row])
             parts = split.parts[row] if split.parts is not None else {}
             regions |= {part: model.view_mask(mask) for part, mask in parts.items()}
             found.append(relevance_shares(heatmap, regions))

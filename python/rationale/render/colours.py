@@ -8,6 +8,10 @@ from numpy.typing import NDArray
 _FOR = np.array([(255, 255, 255), (253, 219, 199), (239, 138, 98), (202, 52, 52), (103, 0, 31)], float)
 _AGAINST = np.array([(255, 255, 255), (209, 229, 240), (103, 169, 207), (38, 106, 172), (5, 48, 97)], float)
 
+# Of phrases and of the outlines of what they name: apart from relevance's red and blue, and from each other to
+# colour-blind eyes (after Okabe and Ito).
+PART_COLOURS = ("#e08a00", "#00835f", "#b0509b", "#5d6b00", "#7a4fd0", "#8a5a2b")
+
 _DRAWING = 4096  # pixels at most of what counts as a drawing
 
 

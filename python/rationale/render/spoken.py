@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from rationale.images import Pixels, to_rgb
-from rationale.render.colours import symmetric_scale
+from rationale.render.colours import PART_COLOURS, symmetric_scale
 from rationale.render.pictures import Map, outlines_picture, overlay_picture
-from rationale.render.report import PART_COLOURS
 
 _INK, _SOFT = (28, 31, 36), (91, 100, 112)
 _GAP, _PAD = 14, 18

@@ -60,8 +60,8 @@ def _conservation(model: Model) -> dict[str, float]:
     """Largest residual of any layer over the test digits, as a share of f(x), for each composite."""
     test = load_dataset("mnist").split("test")
     largest = dict.fromkeys(COMPOSITES, 0.0)
-    for start in range(0, len(test), 100):
-        batch = model.preprocess([model.view(image) for image in test.images[start : start + 100]])
+    for _, views in model.batches(test.images):
+        batch = model.preprocess(views)
         for name in COMPOSITES:
             found = propagate(model.network, batch, composite=name, bounds=model.bounds, keep=["data"])
             largest[name] = max(largest[name], found.ledger.largest_residual())

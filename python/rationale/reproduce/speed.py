@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rationale.batch.explain import explained
-from rationale.batch.heatmaps import part_size
+from rationale.batch.heatmaps import Heatmaps
 from rationale.datasets import Split, dataset_of
 from rationale.datasets.export import export_pictures
 from rationale.lrp import propagate
@@ -56,13 +55,12 @@ def photograph_speed(model: Model) -> Figures:
 
 def _lrp_alone(model: Model, split: Split) -> float:
     """Seconds that `propagate` takes for the whole split, pictures already read and Caffe warm."""
-    rows = [range(start, min(start + part_size(model), len(split))) for start in range(0, len(split), part_size(model))]
     composite, layer = model.composite(), model.description.output.target_layer
     seconds = 0.0
     with on_threads(1):
-        explained(model, split, rows[0], composite, "float32")
-        for part in rows:
-            batch = model.preprocess([model.view(split.images[row]) for row in part])
+        Heatmaps()(model, split, range(min(model.batch_size, len(split))))
+        for _, views in model.batches(split.images):
+            batch = model.preprocess(views)
             started = time.monotonic()
             propagate(model.network, batch, composite=composite, bounds=model.bounds, target_layer=layer)
             seconds += time.monotonic() - started

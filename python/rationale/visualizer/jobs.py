@@ -9,16 +9,6 @@ GOOD, REFUSED = b"+", b"-"  # what a reply begins with
 
 
 @dataclass(frozen=True)
-class Duty:
-    """The first thing a worker hears: its model and how it may work."""
-
-    model: str
-    gpu: int | None
-    threads: int
-    most_pixels: int
-
-
-@dataclass(frozen=True)
 class Describe:
     """Asks for what a page must know of the model, as JSON."""
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rationale.errors import OptionError
+from rationale.explanation import account_of
 from rationale.gradients.baselines import rectified_gradient
 from rationale.images import Pixels, load_image
 from rationale.lrp import Relevance, propagate
@@ -144,14 +145,11 @@ class Looker:
         ):
             return told.relevance
         self._told = None
-        relevance = propagate(
-            self.model.network,
-            seen.batch,
+        relevance = self.model.relevance(
+            [seen.view],
             question.target,
             against=question.against,
-            composite=self.model.composite(question.composite),
-            bounds=self.model.bounds,
-            target_layer=self.model.target_layer,
+            composite=question.composite,
             conditions=conditions,
             keep=keep,
         )
@@ -329,16 +327,4 @@ def _crop(size: tuple[int, int], wanted: tuple[int, int], fit: str) -> list[floa
 
 
 def _ledger(relevance: Relevance) -> list[dict[str, object]]:
-    return [
-        {
-            "layer": entry.layer,
-            "type": entry.type,
-            "rule": entry.rule,
-            "received": float(entry.received[0]),
-            "passed_on": float(entry.passed_on[0]),
-            "bias": float(entry.bias[0]),
-            "stabiliser": float(entry.stabiliser[0]),
-            "residual": float(entry.residual[0]),
-        }
-        for entry in relevance.ledger
-    ]
+    return [vars(account_of(entry, 0)) for entry in relevance.ledger]

@@ -14,27 +14,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rationale.batch.worker import Duty
 from rationale.errors import OptionError, RationaleError
 from rationale.explanation import Explanation
 from rationale.model import Model
 from rationale.network import on_threads
 from rationale.resources import as_json
 from rationale.visualizer.frame import pixels_of
-from rationale.visualizer.jobs import GOOD, REFUSED, Describe, Duty, Job, Look
+from rationale.visualizer.jobs import GOOD, REFUSED, Describe, Job, Look
 from rationale.visualizer.look import Looker
 
 
 def main(arguments: Sequence[str]) -> None:
     """Answers jobs from the connection of that file descriptor, one after the other."""
     line = Connection(int(arguments[0]))
-    duty: Duty = line.recv()
+    duty: Duty
+    most_pixels: int
+    duty, most_pixels = line.recv()
     try:
-        model = Model.load(duty.model, gpu=duty.gpu)
-        looker = Looker(model, duty.most_pixels)
+        model = duty.load()
+        looker = Looker(model, most_pixels)
         with on_threads(duty.threads):
             _warm_up(model)
             line.send_bytes(GOOD)
-            _serve(line, looker, duty)
+            _serve(line, looker, most_pixels)
     except RationaleError as error:
         line.send_bytes(REFUSED + str(error).encode())
     except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -48,11 +51,11 @@ def _warm_up(model: Model) -> None:
     model.explain_views([grey], ["nothing"])
 
 
-def _serve(line: Connection, looker: Looker, duty: Duty) -> None:
+def _serve(line: Connection, looker: Looker, most_pixels: int) -> None:
     while True:
         job: Job = line.recv()
         try:
-            reply = GOOD + _answer(looker, job, duty)
+            reply = GOOD + _answer(looker, job, most_pixels)
         except RationaleError as error:
             reply = REFUSED + str(error).encode()
         except MemoryError:
@@ -63,12 +66,12 @@ def _serve(line: Connection, looker: Looker, duty: Duty) -> None:
         line.send_bytes(reply)
 
 
-def _answer(looker: Looker, job: Job, duty: Duty) -> bytes:
+def _answer(looker: Looker, job: Job, most_pixels: int) -> bytes:
     if isinstance(job, Describe):
         return as_json(looker.describe()).encode()
     if isinstance(job, Look):
         return looker.answer(job.frame, job.question)
-    view = looker.model.view(pixels_of(job.frame, duty.most_pixels))
+    view = looker.model.view(pixels_of(job.frame, most_pixels))
     looker.forget()
     (explanation,) = looker.model.explain_views([view], [job.name], target=job.target, composite=job.composite)
     return as_json({**explanation.as_dict(), **_maps_of(explanation, job.maps)}).encode()

@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 
+from rationale.batch.worker import Duty
 from rationale.errors import OptionError, RationaleError
-from rationale.visualizer.jobs import REFUSED, Duty, Job
+from rationale.visualizer.jobs import REFUSED, Job
 from rationale.visualizer.limits import Limits
 
 Notice = Callable[[str], None]
@@ -42,7 +43,7 @@ class _GoneError(Exception):
 class _Process:
     """A running worker."""
 
-    def __init__(self, duty: Duty) -> None:
+    def __init__(self, duty: Duty, most_pixels: int) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
@@ -54,7 +55,7 @@ class _Process:
                 start_new_session=True,  # Ctrl-C is the server's, which then stops its workers
             )
         self._line = Connection(ours.detach())
-        self._line.send(duty)
+        self._line.send((duty, most_pixels))
 
     @property
     def alive(self) -> bool:
@@ -152,7 +153,7 @@ class Seat:
 
     async def _running(self) -> _Process:
         if self._process is None or not self._process.alive:
-            process = _Process(self._duty)
+            process = _Process(self._duty, self._limits.pixels)
             self._process = process
             try:
                 await process.ask(None, self._limits.start_patience)  # its first word: ready
@@ -189,7 +190,7 @@ class Workers:
 
     def __init__(self, models: Mapping[str, str], gpu: int | None, threads: int, limits: Limits) -> None:
         self._seats = {
-            name: Seat(name, Duty(place, gpu, threads, limits.pixels), limits) for name, place in models.items()
+            name: Seat(name, Duty(place, gpu=gpu, threads=threads), limits) for name, place in models.items()
         }
 
     def seat(self, model: str) -> Seat:

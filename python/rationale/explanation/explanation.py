@@ -17,18 +17,40 @@ from numpy.typing import NDArray
 from rationale.consistency import consistency, part_densities
 from rationale.errors import OutputError, RuleError
 from rationale.explainer.explainer import Sentence
+from rationale.explanation.report import Part, draw, render_report
 from rationale.images import Pixels
 from rationale.lrp import Entry, Relevance
 from rationale.network import Outcome, kind
 from rationale.render.colours import symmetric_scale
+from rationale.render.numbers import headline, said
 from rationale.render.pictures import enlarge, heatmap_picture, overlay_picture, png_bytes, with_scale_bar
-from rationale.render.report import Account, Card, LayerView, Part, draw, headline, render_report, said
 from rationale.resources import as_json, printable
 from rationale.version import __version__
 
 Array = NDArray[np.float32]
 
+_AMOUNTS = ("received", "passed_on", "bias", "stabiliser", "residual")
 FILES = ("heatmap.png", "overlay.png", "explanation.json", "explanation.h5", "report.html")
+
+
+@dataclass(frozen=True)
+class Account:
+    """One layer's row in the conservation table, all amounts in units of the score."""
+
+    layer: str
+    type: str
+    rule: str
+    received: float
+    passed_on: float
+    bias: float
+    stabiliser: float
+    residual: float
+
+
+def account_of(entry: Entry, number: int) -> Account:
+    """One sample's row of a layer's account."""
+    amounts = {name: float(getattr(entry, name)[number]) for name in _AMOUNTS}
+    return Account(layer=entry.layer, type=entry.type, rule=entry.rule, **amounts)
 
 
 @dataclass(frozen=True)
@@ -212,25 +234,7 @@ class Explanation:
 
     @cached_property
     def _part(self) -> Part:
-        below_score = [account.layer for account in self.ledger][1:]
-        card = Card(
-            name=self.name,
-            photo=self.image,
-            heatmap=self.heatmap,
-            label=self.label,
-            meaning=self.meaning,
-            target=self.target,
-            score=self.score,
-            classes=self.classes,
-            accounts=self.ledger,
-            layers=[LayerView(name, maps) for name, maps in self.relevance.items() if name in below_score],
-            settings=list(self.settings.items()),
-            sentence=self.sentence_pieces(),
-            others=[(each.text, each.probability) for each in self.sentences[1:]],
-            regions=self.regions,
-            consistency=self.consistency,
-        )
-        return draw(card)
+        return draw(self)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the report, in a frame of its own so that its styles stay inside."""
@@ -307,7 +311,7 @@ def explanations_of(
                 classes=[(labels[each], float(numbers[each])) for each in order],
                 heatmap=layers[input_name].sum(axis=0),
                 relevance=layers,
-                ledger=[_account(entry, number) for entry in relevance.ledger],
+                ledger=[account_of(entry, number) for entry in relevance.ledger],
                 settings=settings,
                 meaning=outcome.meaning,
                 sentences=sentences[number] if sentences else (),
@@ -325,20 +329,6 @@ def _pieces(sentence: Sentence) -> list[tuple[str, str | None]]:
         at = mention.end
     pieces.append((sentence.text[at:], None))
     return [piece for piece in pieces if piece[0]]
-
-
-def _account(entry: Entry, number: int) -> Account:
-    """One sample's row of a layer's account."""
-    return Account(
-        layer=entry.layer,
-        type=entry.type,
-        rule=entry.rule,
-        received=float(entry.received[number]),
-        passed_on=float(entry.passed_on[number]),
-        bias=float(entry.bias[number]),
-        stabiliser=float(entry.stabiliser[number]),
-        residual=float(entry.residual[number]),
-    )
 
 
 def _as_maps(shape: tuple[int, ...]) -> tuple[int, ...]:
