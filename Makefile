@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: help setup caffe peers chromium serve demo test lint lowest bench reproduce reproduce-sentences \
-	reproduce-quick fresh clean
+	reproduce-quick fresh wheels docker docker-test clean
 help:
 	@echo "make setup      build and install everything (once)"
 	@echo "make demo       explain ten handwritten digits, write out/demo/report.html"
@@ -20,6 +20,9 @@ help:
 	@echo "make reproduce-sentences  only the experiment with sentences"
 	@echo "make reproduce-quick  the same from the shipped weights, in minutes"
 	@echo "make fresh      follow the README on a bare Debian and time it (root, debootstrap)"
+	@echo "make wheels     wheels that need no library and no compiler, for Debian's Pythons, in out/wheels (root)"
+	@echo "make docker     the image rationale, with Docker or buildah"
+	@echo "make docker-test  build images for both Pythons, try them inside, write docker/tested.json"
 	@echo "make clean      remove the environment and results; the Caffe wheel stays in the user's cache"
 
 setup: $(BIN)/ready
@@ -35,6 +38,18 @@ $(BIN)/pip:
 
 caffe: $(BIN)/pip
 	$(BIN)/python docker/caffe/build.py wheel
+
+# Each is made in a bootstrapped Debian and tried in a bare one. CAFFE_WHEEL='PLACE#sha256=HASH', in the environment,
+# makes `setup` and `caffe` take such a wheel instead of building one.
+wheels:
+	$(PYTHON) docker/wheels.py all out/wheels $(SUITES)
+
+# SUITES names Debians, BASE the image to start from: see docs/docker.md.
+docker:
+	$(PYTHON) docker/image.py build $(SUITES)
+
+docker-test:
+	$(PYTHON) docker/image.py test $(SUITES)
 
 # torch with what its wheel needs, then zennit and captum to compare with; --no-deps, for they ask for builds of
 # torchvision that do not fit torch's CPU build.

@@ -8,7 +8,6 @@ taken from the machine that this runs on. With --keep-figures the times go to do
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = "ca-certificates,g++,git,make,python3"
-INHERITED = ("/etc/pip.conf", "/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt")
+sys.path.insert(0, str(ROOT / "docker"))
+import debian
 
 
 def main() -> int:
@@ -25,47 +25,23 @@ def main() -> int:
     parser.add_argument("--suite", default="bookworm")
     parser.add_argument("--keep-figures", action="store_true")
     arguments = parser.parse_args()
-    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
-        print("this wants root and debootstrap: apt-get install debootstrap", file=sys.stderr)
+    if os.geteuid() != 0:
+        print("this wants root", file=sys.stderr)
         return 2
+    debian.tools("debootstrap")
     with tempfile.TemporaryDirectory(prefix="fresh-", ignore_cleanup_errors=True) as folder:
         system = Path(folder, "system")
-        try:
-            bootstrap(system, arguments.suite)
+        debian.bootstrap(system, arguments.suite, PACKAGES)
+        with debian.running(system):
             steps = follow_the_readme(system)
             asked = ["chroot", str(system), "python3", "--version"]
             version = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
-        finally:
-            subprocess.run(["umount", "-l", str(system / "proc")], capture_output=True)
     print(f"with {version}")
     for step in steps:
         print(f"{step['what']}: {step['seconds']:.1f} s")
     if arguments.keep_figures:
         keep_figures(steps, arguments.suite, version)
     return 0
-
-
-def bootstrap(system: Path, suite: str) -> None:
-    """A minimal Debian that gets its packages from where this machine does."""
-    mirror = mirrors()[0]
-    print(f"debootstrap {suite}", flush=True)
-    subprocess.run(
-        ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, str(system), mirror],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    for name in INHERITED:
-        source, place = Path(name), system / name.lstrip("/")
-        if source.exists():
-            shutil.copy(source, place)
-    subprocess.run(["mount", "-t", "proc", "proc", str(system / "proc")], capture_output=True)
-
-
-def mirrors() -> list[str]:
-    sys.path.insert(0, str(ROOT / "docker" / "caffe"))
-    from build import debian_mirrors
-
-    return debian_mirrors()
 
 
 def follow_the_readme(system: Path) -> list[dict[str, object]]:
@@ -76,9 +52,7 @@ def follow_the_readme(system: Path) -> list[dict[str, object]]:
     def step(what: str, command: str, bar: str = "") -> None:
         print(f"--- {what}", flush=True)
         started = time.monotonic()
-        environment = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-        environment |= {"HOME": "/home/new", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
-        subprocess.run(["chroot", str(system), "sh", "-ec", command], check=True, env=environment)
+        debian.run_inside(system, command, home="/home/new")
         steps.append({"what": what, "seconds": time.monotonic() - started, "bar": bar})
 
     inside = "cd /home/new/rationale && "

@@ -102,6 +102,16 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments: list[str], message: st
     assert message in done.stderr
 
 
+def test_in_an_image_what_cannot_be_written_leads_to_the_doctor(
+    digit_files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind, hinted in (("cpu", True), (None, False)):
+        monkeypatch.setenv("RATIONALE_IMAGE", kind) if kind else monkeypatch.delenv("RATIONALE_IMAGE")
+        done = run("explain", digit_files[0], "--out", "/dev/null/below")
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert ("doctor tells" in done.stderr) == hinted
+
+
 @pytest.mark.parametrize(
     "arguments", [["explain", "--colour"], ["explain"], ["nothing"], ["explain", "x", "--gpu", "a"]]
 )

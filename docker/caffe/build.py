@@ -4,7 +4,9 @@
     python build.py wheel             print the wheel's path, building it first unless the cache has it
     python build.py key               print the hash of everything the wheel is built from
 
-Runs on the standard library alone: it is the first thing a fresh machine executes.
+Where CAFFE_WHEEL=PLACE#sha256=HASH is set, a path or an address, `wheel` takes that wheel instead of building one
+(`make wheels` makes such wheels), and `packages` wants no libraries. Runs on the standard library alone: it is the
+first thing a fresh machine executes.
 """
 
 from __future__ import annotations
@@ -20,12 +22,16 @@ import sys
 import sysconfig
 import tempfile
 import tomllib
+import urllib.request
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SOURCE = tomllib.loads((HERE / "source.toml").read_text())
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
+GIVEN = "CAFFE_WHEEL"  # an environment variable
+RECIPE = "RECIPE"  # file of a wheel's metadata that holds `recipe_key`
 
 
 class BuildError(Exception):
@@ -44,14 +50,24 @@ def cache_directory() -> Path:
 
 
 def build_key() -> str:
-    """Hash of our build files, the pins, the Python version, the processor and the Debian release."""
-    digest = hashlib.sha256()
-    for path in [HERE / "CMakeLists.txt", HERE / "pyproject.toml", HERE / "source.toml", *patches()]:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    """Hash of the recipe, the Python version, the processor and the Debian release."""
+    digest = recipe()
     release = platform.freedesktop_os_release() if Path("/etc/os-release").exists() else {}
     where = (sys.version_info[:2], platform.machine(), release.get("ID"), release.get("VERSION_ID"))
     digest.update(repr(where).encode())
     return digest.hexdigest()[:16]
+
+
+def recipe() -> hashlib._Hash:
+    """Digest of our build files, patches and pins: what Caffe does, wherever it is built."""
+    digest = hashlib.sha256()
+    for path in [HERE / "CMakeLists.txt", HERE / "pyproject.toml", HERE / "source.toml", *patches()]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest
+
+
+def recipe_key() -> str:
+    return recipe().hexdigest()[:16]
 
 
 def patches() -> list[Path]:
@@ -62,20 +78,23 @@ def patches() -> list[Path]:
 
 
 def needed_packages() -> list[str]:
-    lines = (HERE / "debian-packages.txt").read_text().splitlines()
-    needed = [line for line in lines if line and not line.startswith("#")]
-    if not Path(sysconfig.get_path("include"), "Python.h").exists():
-        needed.append("python3-dev")
+    needed = []
+    if not os.environ.get(GIVEN):
+        lines = (HERE / "debian-packages.txt").read_text().splitlines()
+        needed += [line for line in lines if line and not line.startswith("#")]
+        if not Path(sysconfig.get_path("include"), "Python.h").exists():
+            needed.append("python3-dev")
     if importlib.util.find_spec("ensurepip") is None:
         needed.append("python3-venv")
     return needed
 
 
 def missing_packages() -> list[str]:
-    query = ["dpkg-query", "-W", "-f=${Package} ${db:Status-Status}\n", *needed_packages()]
+    needed = needed_packages()
+    query = ["dpkg-query", "-W", "-f=${Package} ${db:Status-Status}\n", *needed]
     lines = subprocess.run(query, capture_output=True, text=True).stdout.splitlines()
     installed = {line.split()[0] for line in lines if line.endswith(" installed")}
-    return [name for name in needed_packages() if name not in installed]
+    return [name for name in needed if name not in installed]
 
 
 def ensure_packages() -> None:
@@ -229,6 +248,8 @@ def apply_patches(tree: Path) -> None:
 def ensure_wheel() -> Path:
     """Path of the wheel for this machine; several processes may ask at once."""
     check_python()
+    if given := os.environ.get(GIVEN):
+        return given_wheel(given)
     home = cache_directory() / build_key()
     if wheel := cached_wheel(home):
         return wheel
@@ -259,6 +280,50 @@ def build_wheel(home: Path) -> Path:
         partial = home / f"{built.name}.part"
         shutil.copy(built, partial)
         return partial.rename(home / built.name)
+
+
+def given_wheel(given: str) -> Path:
+    """Path of a wheel that somebody built, verified; one from an address is kept in the cache."""
+    place, _, pin = given.partition("#sha256=")
+    name = place.rsplit("/", 1)[-1]
+    if not name.startswith("caffe-") or not name.endswith(".whl"):
+        raise BuildError(f"{GIVEN} names no wheel of Caffe: {given}")
+    if f"-cp{sys.version_info.major}{sys.version_info.minor}-" not in name:
+        raise BuildError(f"{name} is for another Python than this one, {platform.python_version()}")
+    if len(pin) != 64:
+        raise BuildError(f"{GIVEN}: write {place}#sha256= and the file's SHA-256 behind it")
+    path = downloaded(place, cache_directory() / "given" / pin.lower() / name) if "://" in place else Path(place)
+    if not path.is_file():
+        raise BuildError(f"{path} is not there")
+    verify_given(path, pin.lower())
+    return path.resolve()
+
+
+def downloaded(address: str, path: Path) -> Path:
+    if not path.exists():
+        say(f"fetching {address}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            with urllib.request.urlopen(address, timeout=60) as answer, open(partial, "wb") as file:
+                shutil.copyfileobj(answer, file)
+            partial.rename(path)
+        except (OSError, ValueError) as error:
+            partial.unlink(missing_ok=True)
+            raise BuildError(f"{address} could not be fetched: {error}") from error
+    return path
+
+
+def verify_given(path: Path, pin: str) -> None:
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != pin:
+        if path.is_relative_to(cache_directory()):
+            path.unlink()  # or the next try would meet it again
+        raise BuildError(f"{path.name} has SHA-256 {found}, not {pin}")
+    with zipfile.ZipFile(path) as wheel:
+        recipes = [wheel.read(name).decode().strip() for name in wheel.namelist() if name.endswith(f"-info/{RECIPE}")]
+    if recipes != [recipe_key()]:
+        raise BuildError(f"{path.name} was built by another state of docker/caffe than the one here; build your own")
 
 
 def run_logged(

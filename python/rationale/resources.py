@@ -37,6 +37,11 @@ def cache_directory() -> Path:
         raise DataError("this user has no home directory; set XDG_CACHE_HOME to a directory for downloads") from error
 
 
+def image() -> str | None:
+    """Which of this project's Docker images this runs in; None outside of one."""
+    return os.environ.get("RATIONALE_IMAGE")
+
+
 def write_whole(path: Path, text: str) -> None:
     """Writes a text file in one step: it is there as before or as a whole, whenever the process is killed.
 

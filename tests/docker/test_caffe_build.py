@@ -1,6 +1,5 @@
 """The script that builds Caffe: its cache key, its pins, and what it says when something is missing."""
 
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -10,22 +9,6 @@ from types import ModuleType
 import pytest
 
 from tests.conftest import ROOT
-
-
-def loaded(folder: Path) -> ModuleType:
-    """The build script of a copy of docker/caffe."""
-    shutil.copytree(ROOT / "docker" / "caffe", folder / "caffe")
-    specification = importlib.util.spec_from_file_location("caffe_build", folder / "caffe" / "build.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def build(tmp_path: Path) -> ModuleType:
-    return loaded(tmp_path)
 
 
 def test_the_key_follows_everything_the_wheel_is_built_from(build: ModuleType) -> None:

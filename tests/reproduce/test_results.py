@@ -19,6 +19,18 @@ def test_a_missing_measurement_is_said_to_be_missing(tmp_path: Path, monkeypatch
     assert results.results_page().count("Not measured yet.") == 11
 
 
+def test_an_installed_package_keeps_its_results_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert measure.measurements_directory().is_absolute()  # a checkout's
+    monkeypatch.setattr(measure, "in_checkout", lambda: False)
+    measure.keep("mnist-conservation", {"epsilon": 1e-7})
+    assert "| `epsilon` | 1.0e-07 |" in results.write_results().read_text()
+    assert {path.as_posix() for path in Path("results").rglob("*.*")} == {
+        "results/results.md",
+        "results/measurements/mnist-conservation.json",
+    }
+
+
 def test_an_unknown_experiment_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there are mnist"):
         next(run_experiments(["mnist", "imagenet"], tmp_path))

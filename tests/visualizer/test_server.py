@@ -152,8 +152,10 @@ def test_every_reply_carries_the_policy(server: Served) -> None:
 
 def test_beyond_loopback_a_token_is_wanted() -> None:
     token = "a token for this test only"
-    with served("--host", "0.0.0.0", "--models", "mnist", environment={"RATIONALE_TOKEN": token}) as running:
+    environment = {"RATIONALE_TOKEN": token, "RATIONALE_IMAGE": "cpu"}
+    with served("--host", "0.0.0.0", "--models", "mnist", environment=environment) as running:
         assert running.address.endswith(f"#token={token}")
+        assert running.address.startswith("http://localhost:")  # nobody outside knows the name of a container
         base = f"http://127.0.0.1:{running.port}"
         with httpx.Client(base_url=base) as client:
             assert client.get("/").status_code == 200  # the page itself tells nothing

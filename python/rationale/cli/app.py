@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from rationale.cores import follow_limits
-from rationale.errors import RationaleError
+from rationale.errors import OutputError, RationaleError
+from rationale.resources import image
 from rationale.version import __version__
 
 _ORDER = (
@@ -117,6 +118,8 @@ def _run(arguments: list[str]) -> int:
 def complain(error: Exception) -> None:
     """One line on standard error."""
     text = error.format_message() if isinstance(error, typer.exceptions.TyperException) else str(error)
+    if isinstance(error, OutputError) and image() is not None:
+        text += "; the command doctor tells whether another user has to run the image"
     print(f"rationale: {' '.join(text.split())}", file=sys.stderr)
 
 

@@ -14,6 +14,31 @@ def has_cuda() -> bool:
     return hasattr(pycaffe()._caffe.Blob, "_gpu_data_ptr")
 
 
+def card_summary() -> str:
+    """What this Caffe can run on, in words.
+
+    Raises:
+        DeviceError: it was built for cards, and their driver is there but of no use.
+    """
+    if not has_cuda():
+        return "CPU only"
+    built, driver = pycaffe()._caffe.cuda_versions()
+    if not driver:
+        return f"CUDA {_dotted(built)}, but there is no driver: it runs on the CPU"
+    if driver // 1000 < built // 1000:
+        what = f"NVIDIA's driver runs CUDA {_dotted(driver)}, and this Caffe was built for {_dotted(built)}"
+        raise DeviceError(f"{what}: update the driver")
+    count = pycaffe()._caffe.card_count()
+    if not count:
+        raise DeviceError("NVIDIA's driver shows no card; in Docker run the image with --gpus all")
+    return f"CUDA {_dotted(built)}, {count} card{'s' if count > 1 else ''}"
+
+
+def _dotted(version: int) -> str:
+    """CUDA writes 13.1 as 13010."""
+    return f"{version // 1000}.{version % 1000 // 10}"
+
+
 def select(gpu: int | None) -> None:
     """Runs Caffe on GPU number `gpu`, or on the CPU for None; the choice holds for the calling thread.
 

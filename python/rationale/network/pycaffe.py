@@ -44,7 +44,8 @@ def pycaffe() -> ModuleType:
 
 def _work_on_one_thread() -> None:
     """In a forked child the parent's OpenMP threads do not exist, and work given to them would never end."""
-    ctypes.CDLL("libgomp.so.1").omp_set_num_threads(1)
+    # Through Caffe's own library, which finds the OpenMP that it uses: a wheel brings one of another name.
+    ctypes.CDLL(pycaffe()._caffe.__file__).omp_set_num_threads(1)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Charts of measurements. They want matplotlib: `pip install 'rationale[metrics]'`."""
+"""Charts of measurements. They want matplotlib: `pip install 'rationale[charts]'`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -148,7 +148,7 @@ def _figure(
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise OutputError("charts want matplotlib: pip install 'rationale[metrics]'") from error
+        raise OutputError("charts want matplotlib: pip install 'rationale[charts]'") from error
     with rc_context(_STYLE):
         margin = 1.6 if "sharey" in more and not legend else 0.6
         across = max(

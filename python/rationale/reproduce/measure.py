@@ -13,22 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from rationale.cores import available_cores
-from rationale.errors import OutputError
 from rationale.network.pycaffe import pycaffe
 from rationale.resources import as_json, shared_directory
 from rationale.version import __version__
 
 
 def measurements_directory() -> Path:
-    """docs/measurements of the checkout: one JSON file for each thing that was measured.
-
-    Raises:
-        OutputError: this is an installed package, not a checkout.
-    """
-    docs = shared_directory("data").parent / "docs"
-    if not in_checkout():
-        raise OutputError(f"{docs}: not there; experiments are run from a checkout of the repository")
-    return docs / "measurements"
+    """One JSON file for each thing that was measured: in docs/ of the checkout, otherwise in results/ here."""
+    place = shared_directory("data").parent / "docs" if in_checkout() else Path("results")
+    return place / "measurements"
 
 
 def in_checkout() -> bool:
@@ -37,12 +30,12 @@ def in_checkout() -> bool:
 
 
 def keep(name: str, figures: dict[str, Any], keeping: Sequence[str] | None = ()) -> dict[str, Any]:
-    """Writes figures, with when and where they were measured, to docs/measurements; returns all that is kept there.
+    """Writes figures, with when and where they were measured, to `measurements_directory`; returns all that is kept.
 
     What is there already is replaced, but for the entries named in `keeping` (all where None) that `figures` lacks.
     """
     folder = measurements_directory()
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     kept = {key: value for key, value in before.items() if keeping is None or key in keeping}

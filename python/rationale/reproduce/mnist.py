@@ -23,7 +23,7 @@ def reproduce_mnist(folder: Path, *, quick: bool = False) -> None:
 
     With `quick` nothing is trained, and heatmaps are not compared with other methods.
     """
-    measurements_directory()  # before an hour's work: is there where to write?
+    measurements_directory().mkdir(parents=True, exist_ok=True)  # before an hour's work: is there where to write?
     model = Model.load("mnist")
     if not quick:
         _train(model, folder)

@@ -12,6 +12,7 @@ import uvicorn
 from rationale.errors import OptionError
 from rationale.fetching import is_at_hand, is_fetched
 from rationale.model import Model, available_models
+from rationale.resources import image
 from rationale.visualizer.jobs import Describe
 from rationale.visualizer.server import Settings, create_app, workers_for
 from rationale.visualizer.workers import Seat
@@ -105,7 +106,8 @@ def _listen(host: str, port: int) -> socket.socket:
 def _address(listening: socket.socket, host: str, token: str | None) -> str:
     """Where a browser finds the page; the token stands behind #, which browsers do not send."""
     port = listening.getsockname()[1]
-    shown = "localhost" if is_loopback(host) else socket.gethostname() if _is_any(host) else host
+    near = is_loopback(host) or (image() is not None and _is_any(host))  # a container's own name is known to it alone
+    shown = "localhost" if near else socket.gethostname() if _is_any(host) else host
     shown = f"[{shown}]" if ":" in shown else shown
     return f"http://{shown}:{port}/" + (f"#token={token}" if token else "")
 
