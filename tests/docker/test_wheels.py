@@ -11,7 +11,6 @@ from tests.conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "docker"))
 import debian
-
 import wheels
 
 
