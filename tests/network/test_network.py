@@ -1,5 +1,6 @@
 """Network must run any batch, give true gradients from any layer, and leave nothing behind in branches."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -239,3 +240,12 @@ def test_a_gpu_without_cuda_is_refused_clearly(tmp_path: Path) -> None:
     networks.load(tmp_path, PLAIN)
     with pytest.raises(DeviceError, match="built for the CPU"):
         Network.load(tmp_path / "network.prototxt", gpu=0)
+
+
+def test_weights_under_a_name_that_is_no_utf8_are_one_line(tmp_path: Path) -> None:
+    network = networks.load(tmp_path, networks.dense("score", "data", 2))
+    network.net.save(str(tmp_path / "some.caffemodel"))
+    strange = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.caffemodel"))
+    (tmp_path / "some.caffemodel").rename(strange)
+    with pytest.raises(NetworkError, match="cannot be told a name that is not UTF-8"):
+        Network.load(tmp_path / "network.prototxt", strange)

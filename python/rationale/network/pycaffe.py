@@ -69,3 +69,5 @@ def caffe_errors(what: str) -> Iterator[None]:
     except RuntimeError as error:
         message = " ".join(str(error).split())
         raise NetworkError(f"{what}: Caffe says: {message}") from error
+    except UnicodeEncodeError as error:
+        raise NetworkError(f"{what}: Caffe cannot be told a name that is not UTF-8; rename it") from error
