@@ -59,6 +59,8 @@ def test_the_table_says_what_caffe_computes(type_: str, more: str, tmp_path: Pat
     assert bool(known.moves_zero(definition)) == (abs(through(network, np.zeros(1))[0]) > 1e-6)
     bent = np.abs(np.diff(steps)).max() > 1e-4
     assert not (known.affine(definition) and bent)
+    assert not known.never_negative(definition) or (found >= 0).all()
+    assert not known.keeps_sign(definition) or (found[grid >= 0] >= 0).all()
     assert known.hands_on == (type_ == "Dropout")
     assert len(network.parameters(node)) == known.learnt(definition) + known.statistics
 

@@ -2,25 +2,15 @@
 
 from rationale.errors import RuleError
 from rationale.lrp.composites import JOINS, LINEAR
-from rationale.network import Node
+from rationale.network import Node, kind
 
 # These bring other layers' numbers along, but no picture: what they hold is the same for every input.
 CONSTANTS = frozenset({"DummyData", "Parameter"})
 
-_ALWAYS_MOVE_ZERO = frozenset({"BatchNorm", "Bias", "Sigmoid", "BNLL", "Exp", "Log"})
-
 
 def moves_zero(node: Node) -> bool:
     """Whether an elementwise layer can turn 0 into something else, so that an input of 0 may hold relevance."""
-    if node.parameter is None:
-        return False
-    power, clip = node.parameter.power_param, node.parameter.clip_param
-    return (
-        node.type in _ALWAYS_MOVE_ZERO
-        or (node.type == "Scale" and node.parameter.scale_param.bias_term)
-        or (node.type == "Power" and (power.shift != 0 or power.power == 0))
-        or (node.type == "Clip" and not clip.min <= 0 <= clip.max)
-    )
+    return node.parameter is not None and kind(node.type).moves_zero(node.parameter)
 
 
 def takes_rule(node: Node) -> bool:

@@ -1,11 +1,7 @@
 """Which activations cannot be negative: known from the layers alone, it saves rules half of their work."""
 
 from rationale.lrp.layers import CONSTANTS
-from rationale.network import Network, Node
-
-_NEVER_NEGATIVE = frozenset({"Sigmoid", "Softmax", "AbsVal", "BNLL", "Exp"})
-_KEEPS_SIGN = frozenset({"Pooling", "Dropout", "Split", "Flatten", "Reshape", "Concat", "Slice", "LRN", "Crop", "Tile"})
-
+from rationale.network import Network, Node, kind
 
 Signs = tuple[dict[int, frozenset[int]], frozenset[int]]
 
@@ -28,13 +24,7 @@ def nonnegative_blobs(network: Network) -> Signs:
 def _gives_no_negative(network: Network, node: Node, inputs: frozenset[int]) -> bool:
     if node.type == "Input" or node.type in CONSTANTS:
         return all(bool((network.data(blob) >= 0).all()) for blob in node.tops)
-    if node.type == "ReLU":
-        return node.parameter is not None and bool(node.parameter.relu_param.negative_slope == 0)
-    if node.type in _KEEPS_SIGN:
-        return set(node.bottoms) == inputs
-    if node.type == "Eltwise" and node.parameter is not None:
-        positive = all(coefficient >= 0 for coefficient in node.parameter.eltwise_param.coeff)
-        return positive and set(node.bottoms) == inputs
-    if node.type == "Scale" and len(node.bottoms) > 1 and not node.parameter.scale_param.bias_term:  # type: ignore[union-attr]
-        return set(node.bottoms) == inputs
-    return node.type in _NEVER_NEGATIVE
+    if node.parameter is None:
+        return kind(node.type).keeps_sign(None) and set(node.bottoms) == inputs
+    known = kind(node.type)
+    return known.never_negative(node.parameter) or (known.keeps_sign(node.parameter) and set(node.bottoms) == inputs)

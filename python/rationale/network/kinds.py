@@ -28,6 +28,8 @@ class Kind:
         affine: f(x) = a x + b, with a and b of the layer's own.
         rises: f grows with its input, given the layer's weights, or at least never falls; None where it may not.
         flat: f can be the same for different inputs, though it never falls.
+        never_negative: what it puts out never is, whatever goes in.
+        keeps_sign: what it puts out is not negative where nothing that goes in is.
         hands_on: values stay what they are, at most in another shape.
         convolves: each channel of its output is a map of what one filter found where.
         probabilities: of what it makes its output some, as in `head.MEANINGS`.
@@ -48,6 +50,8 @@ class Kind:
     affine: Asked = lambda layer: False
     rises: Callable[[LayerParameter, Weights], bool] | None = None
     flat: Asked = lambda layer: False
+    never_negative: Asked = lambda layer: False
+    keeps_sign: Asked = lambda layer: False
     hands_on: bool = False
     convolves: bool = False
     probabilities: str = ""
@@ -110,6 +114,10 @@ def _convolution(layer: LayerParameter) -> int:
     return 1 + int(layer.convolution_param.bias_term)
 
 
+def _adds_nothing_negative(layer: LayerParameter) -> bool:
+    return all(coefficient >= 0 for coefficient in layer.eltwise_param.coeff)
+
+
 def _is_no_product(layer: LayerParameter) -> bool:
     return bool(layer.eltwise_param.operation != layer.eltwise_param.PROD)
 
@@ -139,6 +147,7 @@ KINDS: dict[str, Kind] = {
         learnt=lambda layer: _own(layer) + int(layer.scale_param.bias_term),
         elementwise=True,
         moves_zero=lambda layer: bool(layer.scale_param.bias_term),
+        keeps_sign=lambda layer: not (_own(layer) or layer.scale_param.bias_term),  # a gate that is not negative
         affine=_always,
         rises=lambda layer, weights: bool(weights) and bool((weights[0] > 0).all()),
         may_be_overwritten=_always,
@@ -160,14 +169,28 @@ KINDS: dict[str, Kind] = {
         elementwise=True,
         rises=lambda layer, weights: layer.relu_param.negative_slope >= 0,
         flat=lambda layer: bool(layer.relu_param.negative_slope == 0),
+        never_negative=lambda layer: bool(layer.relu_param.negative_slope <= 0),
         may_be_overwritten=_always,
     ),
     "ELU": Kind(elementwise=True, rises=lambda layer, weights: layer.elu_param.alpha >= 0),
-    "Clip": Kind(elementwise=True, moves_zero=_clip_moves_zero, rises=_rising, flat=_always),
-    "Sigmoid": Kind(probabilities="labels", elementwise=True, moves_zero=_always, rises=_rising),
+    "Clip": Kind(
+        never_negative=lambda layer: bool(layer.clip_param.min >= 0),
+        elementwise=True,
+        moves_zero=_clip_moves_zero,
+        rises=_rising,
+        flat=_always,
+    ),
+    "Sigmoid": Kind(
+        never_negative=_always, probabilities="labels", elementwise=True, moves_zero=_always, rises=_rising
+    ),
     "TanH": Kind(elementwise=True, rises=_rising),
-    "BNLL": Kind(elementwise=True, moves_zero=_always, rises=_rising),
-    "Exp": Kind(elementwise=True, moves_zero=_always, rises=lambda layer, weights: _grows(layer.exp_param)),
+    "BNLL": Kind(never_negative=_always, elementwise=True, moves_zero=_always, rises=_rising),
+    "Exp": Kind(
+        never_negative=_always,
+        elementwise=True,
+        moves_zero=_always,
+        rises=lambda layer, weights: _grows(layer.exp_param),
+    ),
     "Log": Kind(elementwise=True, moves_zero=_always, rises=lambda layer, weights: _grows(layer.log_param)),
     "Power": Kind(
         elementwise=True,
@@ -175,26 +198,38 @@ KINDS: dict[str, Kind] = {
         affine=_is_plain_power,
         rises=lambda layer, weights: layer.power_param.scale > 0 and layer.power_param.power % 2 == 1,
     ),
-    "AbsVal": Kind(elementwise=True),
+    "AbsVal": Kind(never_negative=_always, elementwise=True),
     "Swish": Kind(elementwise=True),
-    "Threshold": Kind(elementwise=True, moves_zero=lambda layer: bool(layer.threshold_param.threshold < 0)),
-    "Dropout": Kind(elementwise=True, hands_on=True, may_be_overwritten=_always),
+    "Threshold": Kind(
+        never_negative=_always, elementwise=True, moves_zero=lambda layer: bool(layer.threshold_param.threshold < 0)
+    ),
+    "Dropout": Kind(keeps_sign=_always, elementwise=True, hands_on=True, may_be_overwritten=_always),
     # in groups
-    "LRN": Kind(elementwise=True),
-    "Softmax": Kind(probabilities="classes", rises=_rising, axis=lambda layer: int(layer.softmax_param.axis)),
-    "Pooling": Kind(may_be_overwritten=_always),
+    "LRN": Kind(keeps_sign=_always, elementwise=True),
+    "Softmax": Kind(
+        never_negative=_always, probabilities="classes", rises=_rising, axis=lambda layer: int(layer.softmax_param.axis)
+    ),
+    "Pooling": Kind(keeps_sign=_always, may_be_overwritten=_always),
     "ArgMax": Kind(
         picks=True, axis=lambda layer: int(layer.argmax_param.axis) if layer.argmax_param.HasField("axis") else None
     ),
     "Reduction": Kind(axis=lambda layer: int(layer.reduction_param.axis)),
-    "Tile": Kind(axis=lambda layer: int(layer.tile_param.axis)),
+    "Tile": Kind(keeps_sign=_always, axis=lambda layer: int(layer.tile_param.axis)),
     # several inputs or outputs
-    "Eltwise": Kind(joins=True, may_be_overwritten=_is_no_product),
-    "Concat": Kind(joins=True, may_be_overwritten=_always, axis=_concat_axis, mixes="joins along the samples"),
-    "Slice": Kind(cuts=True, axis=_slice_axis, mixes="takes samples apart"),
-    "Split": Kind(hands_on=True, may_be_overwritten=_always),
-    "Flatten": Kind(hands_on=True, axis=lambda layer: int(layer.flatten_param.axis), mixes="takes samples together"),
-    "Reshape": Kind(hands_on=True),
+    "Eltwise": Kind(keeps_sign=_adds_nothing_negative, joins=True, may_be_overwritten=_is_no_product),
+    "Concat": Kind(
+        keeps_sign=_always, joins=True, may_be_overwritten=_always, axis=_concat_axis, mixes="joins along the samples"
+    ),
+    "Crop": Kind(keeps_sign=_always),
+    "Slice": Kind(keeps_sign=_always, cuts=True, axis=_slice_axis, mixes="takes samples apart"),
+    "Split": Kind(keeps_sign=_always, hands_on=True, may_be_overwritten=_always),
+    "Flatten": Kind(
+        keeps_sign=_always,
+        hands_on=True,
+        axis=lambda layer: int(layer.flatten_param.axis),
+        mixes="takes samples together",
+    ),
+    "Reshape": Kind(keeps_sign=_always, hands_on=True),
     "BatchReindex": Kind(always_mixes=True, mixes="puts samples in another order"),
     "Filter": Kind(always_mixes=True, mixes="leaves samples out"),
     "Silence": Kind(picks=True),
