@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
+from rationale.cores import follow_limits
 from rationale.errors import NetworkError
 
 _QUIET, _TALKATIVE = "3", "0"  # glog: 0 info, 1 warning, 2 error, 3 fatal
@@ -34,6 +35,7 @@ def pycaffe() -> ModuleType:
     os.environ.setdefault("GLOG_logtostderr", "1")
     # Threads that wait for work sleep: spinning ones starve BLAS's own, and every other process of the machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    follow_limits()
     try:
         module = importlib.import_module("caffe")
         os.register_at_fork(after_in_child=_work_on_one_thread)
