@@ -10,7 +10,7 @@ import pytest
 import skimage.data
 
 import rationale
-from rationale.description import Training, schema
+from rationale.description import Training, reference, schema
 from rationale.errors import ModelError
 from rationale.model import Model, available_models, read_labels
 from tests.conftest import ROOT, needs
@@ -200,12 +200,14 @@ def test_relevance_is_what_explanations_show(mnist_model: Model, digits: np.ndar
         assert found["data"][row].sum(axis=0) == pytest.approx(explained.heatmap, abs=1e-5)
 
 
-def test_editors_get_the_schema_of_model_toml() -> None:
+def test_people_and_editors_are_told_every_key_of_model_toml() -> None:
     """The file that model.toml names in its first line is what the types say; every shipped one keeps to it."""
     kept = ROOT / "prototxt" / "model.schema.json"
     assert json.loads(kept.read_text()) == schema(), "python -m rationale.description > prototxt/model.schema.json"
     for path in sorted(ROOT.glob("prototxt/*/model.toml")):
         assert path.read_text().startswith("#:schema ../model.schema.json\n")
+    page = (ROOT / "docs" / "model-toml.md").read_text()
+    assert page == reference(), "python -m rationale.description docs > docs/model-toml.md"
     table = schema()["$defs"]["Training"]
     assert table["additionalProperties"] is False
     assert table["properties"]["rotate"]["maximum"] == 180

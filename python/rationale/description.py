@@ -6,6 +6,7 @@ Each field says in its type what it may be and, in words, what it means: `schema
 
 import json
 import math
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -30,7 +31,7 @@ class Files:
 
     classifier: File
     weights: File
-    solver: File | None = None
+    solver: Annotated[File | None, Meta(description="the solver that trains the classifier")] = None
     weights_from: Annotated[str, Meta(description="where people get weights that do not come along")] = ""
     stages: Annotated[
         tuple[str, ...], Meta(description="a list of the stages in which an all-in-one definition is built")
@@ -96,7 +97,7 @@ class Lrp:
 
 @dataclass(frozen=True)
 class Training:
-    """How the classifier is trained: see rationale.training.
+    """How the classifier is trained (docs/training.md).
 
     With `photographs`, pictures are changed as photographs (`augmented_photographs`), and zoom and shift are shares of
     the view; otherwise as drawings (`augment`), and shift is in pixels.
@@ -123,17 +124,17 @@ class Training:
 
 @dataclass(frozen=True)
 class Explainer:
-    """The generator of sentences: see rationale.explainer. Files as in [files]."""
+    """The generator of sentences (docs/sentences.md); files as in [files]."""
 
     network: Annotated[File, Meta(description="the long network, to learn with")]
     step: Annotated[File, Meta(description="the network of one step, to speak with")]
-    weights: File
+    weights: Annotated[File, Meta(description="the generator's .caffemodel; no sentences while it is not there")]
     language: Annotated[File, Meta(description="vocabulary and phrases, written by the training")]
-    captions: File
+    captions: Annotated[File, Meta(description="captions that the heatmap selected, to learn from")]
     unlinked: Annotated[File, Meta(description="captions about parts drawn by lot, to compare with")]
-    solver: File | None = None
-    discriminative_solver: File | None = None
-    sentence_solver: File | None = None
+    solver: Annotated[File | None, Meta(description="the solver of the relevance loss")] = None
+    discriminative_solver: Annotated[File | None, Meta(description="the solver of the discriminative loss")] = None
+    sentence_solver: Annotated[File | None, Meta(description="the solver of the sentence classifier")] = None
     grid: Annotated[
         tuple[Count, Count],
         Meta(description="two whole numbers, columns and rows of cells in which relevance is seen, at least 1"),
@@ -299,5 +300,51 @@ def _with_absolute_names(description: Description, here: Path) -> Description:
     return description
 
 
+def reference() -> str:
+    """docs/model-toml.md: every key with its meaning, choices and default."""
+    tables = schema()["$defs"]
+    top = tables.pop("Description")
+    lines = [
+        "# model.toml",
+        "",
+        "What a model's prototxt cannot say, beside it in its directory. Written from the code by `python -m",
+        "rationale.description docs`; do not edit. Editors check and complete it by `prototxt/model.schema.json`,",
+        "which its first line names (`#:schema ../model.schema.json`). A key that is not listed here is an error.",
+        "",
+        *_rows(top, [name for name, each in top["properties"].items() if not _is_table(each)]),
+    ]
+    for name, each in top["properties"].items():
+        if _is_table(each):
+            table = tables[name.capitalize()]
+            must = "" if name in top["required"] else " (may be left out)"
+            words = " ".join(table["description"].split())
+            lines += ["", f"## [{name}]{must}", "", words, "", *_rows(table, list(table["properties"]))]
+    return "\n".join(lines) + "\n"
+
+
+def _is_table(content: Mapping[str, Any]) -> bool:
+    return "$ref" in json.dumps(content)
+
+
+def _rows(table: Mapping[str, Any], names: list[str]) -> list[str]:
+    lines = ["| key | what it is | if left out |", "| --- | --- | --- |"]
+    for name in names:
+        content = table["properties"][name]
+        default = "an error" if name in table["required"] else _default(content.get("default"))
+        lines.append(f"| `{name}` | {_meaning(content)} | {default} |")
+    return lines
+
+
+def _meaning(content: Mapping[str, Any]) -> str:
+    inner = [each for each in content.get("anyOf", ()) if each.get("type") != "null"]
+    known = content.get("description") or next((each["description"] for each in inner if "description" in each), "text")
+    return str(known).replace("|", "\\|")
+
+
+def _default(value: Any) -> str:
+    return "nothing" if value in (None, "", [], {}) else f"`{json.dumps(value)}`"
+
+
 if __name__ == "__main__":
-    print(json.dumps(schema(), indent=1, ensure_ascii=False))
+    docs = sys.argv[1:] == ["docs"]
+    print(reference() if docs else json.dumps(schema(), indent=1, ensure_ascii=False), end="" if docs else "\n")

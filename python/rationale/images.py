@@ -1,5 +1,6 @@
 """Reads a picture from a path, a PIL image or an array into uint8 RGB or grey, and fits it to a network's input."""
 
+import io
 import warnings
 from os import PathLike
 from pathlib import Path
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from rationale.errors import ImageError, OutputError
+from rationale.resources import write_whole
 
 Pixels = NDArray[np.uint8]
 Source = str | PathLike[str] | Image.Image | NDArray[np.uint8]
@@ -189,6 +191,8 @@ def save_png(pixels: Pixels, path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path, "PNG")
+        content = io.BytesIO()
+        Image.fromarray(pixels).save(content, "PNG")
+        write_whole(path, content.getvalue())
     except (OSError, ValueError) as error:
         raise OutputError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from error

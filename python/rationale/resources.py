@@ -42,15 +42,23 @@ def image() -> str | None:
     return os.environ.get("RATIONALE_IMAGE")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a text file in one step: it is there as before or as a whole, whenever the process is killed.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes a file, text as UTF-8, in one step: it is there as before or as a whole, however the process ends.
 
     Raises:
         OSError: it cannot be written.
     """
+    whole = printable(content).encode() if isinstance(content, str) else content
+    path = path.resolve() if path.is_symlink() else path
+    if path.exists() and not path.is_file():  # /dev/stdout, a pipe: nothing to put in its place
+        path.write_bytes(whole)
+        return
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    partial.write_text(printable(text), encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        partial.write_bytes(whole)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def printable(text: str) -> str:

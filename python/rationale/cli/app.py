@@ -71,6 +71,8 @@ GpuOption = Annotated[int | None, typer.Option("--gpu", min=0, help="Number of t
 
 _COMMON = ("--verbose", "-v", "--version")
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
+_GOES_ON = "called again, it goes on where it stopped"
+_AFTER = {"explain": "what was said to be written is whole", "compare": "nothing was written"}
 
 
 def main() -> None:
@@ -89,12 +91,16 @@ def _with_common_options_first(arguments: list[str]) -> list[str]:
     return [*common, *(each for each in arguments[:end] if each not in _COMMON), *arguments[end:]]
 
 
+def _command(arguments: list[str]) -> str:
+    return next((each for each in arguments if not each.startswith("-")), "")
+
+
 def _run(arguments: list[str]) -> int:
     try:
         code = int(app(arguments, standalone_mode=False) or 0)
         sys.stdout.flush()
         if code == _INTERRUPTED:
-            print("rationale: interrupted; a long job goes on where it stopped when called again", file=sys.stderr)
+            print(f"rationale: interrupted; {_AFTER.get(_command(arguments), _GOES_ON)}", file=sys.stderr)
         return code
     except (RationaleError, typer.exceptions.TyperException) as error:
         complain(error)

@@ -50,7 +50,7 @@ def evaluate_classifier_command(
     from rationale.explanation import make_folder
     from rationale.render.terminal import progress_bar
     from rationale.reproduce.photographs import classifier_figures, draw_classifier
-    from rationale.resources import as_json
+    from rationale.resources import as_json, write_whole
 
     loaded, pictures = model_and_split(model, split, gpu, weights, stages)
     folder = out or Path("out") / "evaluate" / loaded.name / ("" if split == "test" else split)
@@ -62,7 +62,7 @@ def evaluate_classifier_command(
     print(f"accuracy {mean:.2%} ({low:.2%} to {high:.2%}), balanced {figures['balanced_accuracy']:.2%}")
     print(f"calibration error {figures['calibration_error']:.3f}, {figures['pictures']} pictures")
     written = draw_classifier(loaded, found, folder, split)
-    (folder / "classifier.json").write_text(as_json(figures, indent=1), encoding="utf-8")
+    write_whole(folder / "classifier.json", as_json(figures, indent=1))
     for path in (*written, folder / "classifier.json"):
         print(f"wrote {path}")
 

@@ -24,7 +24,7 @@ from rationale.network import Outcome, kind
 from rationale.render.colours import symmetric_scale
 from rationale.render.numbers import headline, said
 from rationale.render.pictures import enlarge, heatmap_picture, overlay_picture, png_bytes, with_scale_bar
-from rationale.resources import as_json, printable
+from rationale.resources import as_json, printable, write_whole
 from rationale.version import __version__
 
 Array = NDArray[np.float32]
@@ -173,12 +173,11 @@ class Explanation:
         overlay = enlarge(overlay_picture(self.image, self.heatmap, scale))
         make_folder(place)
         try:
-            (place / "heatmap.png").write_bytes(png_bytes(with_scale_bar(heatmap, scale)))
-            (place / "overlay.png").write_bytes(png_bytes(overlay))
-            (place / "explanation.json").write_text(as_json(self.as_dict(), indent=1), encoding="utf-8")
-            (place / "explanation.h5").write_bytes(self._hdf5())
-            page = render_report([self.report_part()], title or self.name)
-            (place / "report.html").write_text(page, encoding="utf-8")
+            write_whole(place / "heatmap.png", png_bytes(with_scale_bar(heatmap, scale)))
+            write_whole(place / "overlay.png", png_bytes(overlay))
+            write_whole(place / "explanation.json", as_json(self.as_dict(), indent=1))
+            write_whole(place / "explanation.h5", self._hdf5())
+            write_whole(place / "report.html", render_report([self.report_part()], title or self.name))
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
         return [place / name for name in FILES]
@@ -274,7 +273,7 @@ def save_report(parts: Sequence[Part], path: Path, title: str) -> Path:
         OutputError: the file cannot be written.
     """
     try:
-        path.write_text(render_report(parts, title), encoding="utf-8")
+        write_whole(path, render_report(parts, title))
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     return path

@@ -21,7 +21,7 @@ from rationale.render.charts import Dot, Line, dot_chart, line_chart
 from rationale.render.terminal import progress_bar
 from rationale.reproduce.measure import in_checkout, keep, measurements_directory
 from rationale.reproduce.results import mean_aopc, write_results
-from rationale.resources import as_json, shared_directory
+from rationale.resources import as_json, shared_directory, write_whole
 from rationale.training import train_classifier
 from rationale.training.display import training_display
 
@@ -147,7 +147,7 @@ def publish(figures: Figures, folder: Path) -> list[Path]:
     """Writes figures and charts into `folder`; of a checkout's own models, whole and on test, into docs/ too."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "figures.json"
-    kept.write_text(as_json(figures, indent=1) + "\n", encoding="utf-8")
+    write_whole(kept, as_json(figures, indent=1) + "\n")
     written = [kept, *draw_charts(figures, folder)]
     if figures["ours"] and figures["whole"] and figures["split"] == "test" and in_checkout():
         keep(f"{figures['model']}-heatmaps", figures)

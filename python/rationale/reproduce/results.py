@@ -7,6 +7,7 @@ from typing import Any
 
 from rationale.reproduce.measure import measurements_directory
 from rationale.reproduce.sentence_tables import sentence_tables
+from rationale.resources import write_whole
 
 _HEAD = """# Results
 
@@ -17,7 +18,7 @@ Written by `make reproduce` and `make fresh` from the figures in `docs/measureme
 def write_results() -> Path:
     """Writes docs/results.md and returns its path."""
     path = measurements_directory().parent / "results.md"
-    path.write_text(results_page(), encoding="utf-8")
+    write_whole(path, results_page())
     return path
 
 
