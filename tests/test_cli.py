@@ -42,6 +42,24 @@ def test_one_picture(digit_files: list[Path], tmp_path: Path) -> None:
     assert len(list((tmp_path / "out").iterdir())) == 5
 
 
+def test_a_folder_is_explained_with_the_folders_in_it(digits: np.ndarray, tmp_path: Path) -> None:
+    """Pictures of one name are told apart, other files passed over, and results of a run before are not explained."""
+    for place, digit in zip(("a/000.png", "b/000.png", "b/c/x.PNG"), digits, strict=False):
+        (tmp_path / "photos" / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(digit).save(tmp_path / "photos" / place, "PNG")
+    (tmp_path / "photos" / "notes.txt").write_text("no picture")
+    for _ in range(2):
+        done = run("explain", tmp_path / "photos", "--out", tmp_path / "photos" / "out")
+        assert (done.returncode, done.stderr) == (0, "")
+        found = sorted(path.parent.relative_to(tmp_path / "photos") for path in tmp_path.rglob("explanation.json"))
+        assert [path.as_posix() for path in found] == ["out/a/000", "out/b/000", "out/b/c/x"]
+    names = [json.loads((tmp_path / "photos" / path / "explanation.json").read_text())["picture"] for path in found]
+    assert names == ["a/000.png", "b/000.png", "b/c/x.PNG"]
+    (tmp_path / "empty").mkdir()
+    done = run("explain", tmp_path / "empty", "--out", tmp_path / "none")
+    assert (done.returncode, done.stderr) == (2, f"rationale: {tmp_path / 'empty'}: holds no pictures\n")
+
+
 def test_several_pictures_share_one_report(digit_files: list[Path], tmp_path: Path) -> None:
     done = run("explain", *digit_files, "--out", "out", "--title", "Three digits", cwd=tmp_path)
     assert done.returncode == 0
@@ -74,7 +92,8 @@ def test_bad_pictures_are_named_and_the_others_explained(digit_files: list[Path]
     empty.touch()
     bomb = tmp_path / "bomb.png"
     Image.new("1", (40_000, 40_000)).save(bomb)
-    bad = [text, empty, tmp_path, tmp_path / "missing.png", bomb]
+    (tmp_path / "none").mkdir()
+    bad = [tmp_path / "none", text, empty, tmp_path / "missing.png", bomb]
     done = run("explain", digit_files[0], *bad, digit_files[1], "--out", tmp_path / "out")
     assert done.returncode == 2
     lines = done.stderr.splitlines()

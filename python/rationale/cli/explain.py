@@ -1,5 +1,6 @@
 """rationale explain, rationale compare."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,7 @@ from rationale.cli.app import (
     app,
     complain,
 )
-from rationale.errors import OutputError, RationaleError
+from rationale.errors import OptionError, OutputError, RationaleError
 
 if TYPE_CHECKING:
     from rationale.explanation import Explanation
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 @app.command()
 def explain(
-    images: Annotated[list[str], typer.Argument(help="Pictures: PNG, JPEG, TIFF, WebP, …", metavar="IMAGE…")],
+    images: Annotated[
+        list[str], typer.Argument(help="Pictures (PNG, JPEG, TIFF, WebP, …), or folders of them.", metavar="IMAGE…")
+    ],
     model: ModelOption = "mnist",
     target: Annotated[str | None, typer.Option("--class", help="Explain this class, not the predicted one.")] = None,
     composite: CompositeOption = None,
@@ -38,7 +41,8 @@ def explain(
     from rationale.captions.known import KnownRegions
     from rationale.cli.loading import can_say
     from rationale.explanation import FILES, make_folder, save_report
-    from rationale.model import Model, source_name
+    from rationale.model import Model
+    from rationale.resources import printable
 
     loaded = Model.load(model, weights=weights, gpu=gpu, stages=stages or ())
     rules = loaded.composite(composite)
@@ -46,14 +50,15 @@ def explain(
     if target is not None:
         loaded.class_number(target)
     make_folder(out)
-    pictures = list(dict.fromkeys(Path(image) for image in images))
-    folders = _folders_for(pictures, out)
+    given, failed = _given(images)
+    pictures = list(given)
+    folders = _folders_for(given, out)
     for picture in pictures:
         if any(_same(picture.parent, folder) for folder in folders.values()) and picture.name in FILES:
             raise OutputError(f"{picture}: would be overwritten by the results; choose another --out")
     says = can_say(loaded, sentence)
     known = KnownRegions(loaded) if says else None
-    parts, failed = [], 0
+    parts = []
     for start in range(0, len(pictures), loaded.batch_size):
         views = {}
         for picture in pictures[start : start + loaded.batch_size]:
@@ -62,7 +67,7 @@ def explain(
             except RationaleError as error:
                 complain(error)
                 failed += 1
-        names = [source_name(picture, 0) for picture in views]
+        names = [printable(given[picture].as_posix()) for picture in views]
         explanations = loaded.explain_views(
             list(views.values()),
             names,
@@ -87,19 +92,47 @@ def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _folders_for(pictures: list[Path], out: Path) -> dict[Path, Path]:
-    """One picture goes to `out` itself, each of several to a directory of its own under it."""
+def _given(images: list[str]) -> tuple[dict[Path, Path], int]:
+    """The pictures, and what each is called: its name, or its path below the folder that was given.
+
+    Returns:
+        They, and the number of folders without a picture, which are complained of.
+    """
+    from rationale.datasets.folder import pictures_below
+
+    found: dict[Path, Path] = {}
+    empty = 0
+    for image in map(Path, images):
+        if not image.is_dir():
+            found.setdefault(image, Path(image.name))
+            continue
+        below = [path for path in pictures_below(image) if not _is_result(path)]
+        if not below:
+            complain(OptionError(f"{image}: holds no pictures"))
+            empty += 1
+        for path in below:
+            found.setdefault(path, path.relative_to(image))
+    return found, empty
+
+
+def _is_result(path: Path) -> bool:
+    """Whether a picture is what an earlier run left."""
+    return path.name in ("heatmap.png", "overlay.png") and path.with_name("explanation.json").exists()
+
+
+def _folders_for(pictures: Mapping[Path, Path], out: Path) -> dict[Path, Path]:
+    """One picture goes to `out` itself, each of several to a directory of its own under it, named as it is called."""
     if len(pictures) == 1:
-        return {pictures[0]: out}
+        return dict.fromkeys(pictures, out)
     folders: dict[Path, Path] = {}
-    taken = {"report.html"}  # the report on all of them
-    for picture in pictures:
-        stem = picture.stem if picture.stem.strip(".") else "picture"
-        name, number = stem, 2
-        while name in taken:
-            name, number = f"{stem}-{number}", number + 1
-        taken.add(name)
-        folders[picture] = out / name
+    taken = {Path("report.html")}  # the report on all of them
+    for picture, called in pictures.items():
+        stem = called.stem if called.stem.strip(".") else "picture"
+        place, number = called.with_name(stem), 2
+        while place in taken:
+            place, number = called.with_name(f"{stem}-{number}"), number + 1
+        taken.add(place)
+        folders[picture] = out / place
     return folders
 
 

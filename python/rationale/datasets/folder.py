@@ -108,6 +108,19 @@ def _pictures(folder: Path) -> list[Path]:
     )
 
 
+def pictures_below(folder: Path) -> list[Path]:
+    """All pictures in a directory and the directories in it, in order; what is hidden (".name") is passed over."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            found += pictures_below(path)
+        elif path.suffix.lower() in SUFFIXES:
+            found.append(path)
+    return found
+
+
 def _fingerprint(path: Path) -> np.ndarray:
     try:
         return fingerprint(photographs([path])[0])
