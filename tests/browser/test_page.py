@@ -141,7 +141,40 @@ def test_activation_relevance_or_both(opened: Open) -> None:
     page = opened("example=7&layer=conv2")
     for show, shown in (("Activation", 1), ("Relevance", 1), ("Both", 2)):
         page.locator("#tiles .segments").get_by_text(show, exact=True).click()
-        until(lambda shown=shown: page.locator(".tile >> nth=0 >> canvas:visible").count() == shown)
+        until(lambda shown=shown: page.locator(".tile >> nth=0 >> .map:visible").count() == shown)
+        until(lambda: maps(page)["painted"])
+
+
+MAPS = """() => { const sheet = document.querySelector('#tiles .drawn'), at = sheet.getBoundingClientRect();
+  const scale = sheet.width / at.width, context = sheet.getContext('2d'), view = document.querySelector('.rolls').getBoundingClientRect();
+  const seen = [...document.querySelectorAll('.tile:not([hidden]) .map')].filter(e => e.offsetParent).map(e => e.getBoundingClientRect())
+    .filter(b => b.top >= view.top && b.bottom <= view.bottom);
+  const colours = seen.map(b => [...context.getImageData(Math.round((b.left - at.left) * scale), Math.round((b.top - at.top) * scale),
+    Math.floor(b.width * scale), Math.floor(b.height * scale)).data]);
+  const edge = seen.length ? context.getImageData(Math.round((seen[0].left - at.left) * scale) - 3, Math.round((seen[0].top - at.top) * scale) + 9, 1, 1).data[3] : 255;
+  return { count: seen.length, edge, painted: seen.length > 3 && colours.every(d => d.every((value, i) => i % 4 < 3 || value === 255)),
+    different: new Set(colours.map(d => d.join())).size }; }"""
+
+
+def maps(page: Any) -> dict[str, Any]:
+    """What is drawn on the tiles that are seen whole: whether everywhere, how many differ, whether beside them too."""
+    return page.evaluate(MAPS)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_every_tile_that_is_seen_shows_its_own_maps(opened: Open, scale: int) -> None:
+    """All maps lie on one canvas: wherever one scrolls, in whatever size of window, they must lie on their tiles."""
+    page = opened("example=7&layer=conv2&sort=number", device_scale_factor=scale)
+    for size, scrolled in (((1440, 900), 0), ((1440, 900), 900), ((1100, 700), 300), ((390, 844), 500)):
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        page.locator(".rolls").evaluate("(element, top) => { element.scrollTop = top; }", scrolled)
+        until(lambda: maps(page)["painted"])
+        found = maps(page)
+        assert found["edge"] == 0  # nothing beside the maps
+        assert found["different"] > 0.8 * found["count"]
+    page.get_by_text("Display").click()
+    page.get_by_text("numbers under tiles").click()  # tiles move up
+    until(lambda: maps(page)["painted"])
 
 
 @pytest.mark.parametrize("method", ["gradient", "gradient-input", "deconvolution", "guided", "relevance"])
@@ -229,11 +262,13 @@ def test_mirror_exchanges_left_and_right(opened: Open) -> None:
     until(lambda: painted(page, ".seen") > 0)
     script = """canvas => { const d = canvas.getContext('2d').getImageData(0, 0, 28, 28).data;
       return Array.from({length: 784}, (_, i) => d[4 * i]); }"""
+    with_heatmap = canvas(page, ".seen")
     page.get_by_label("Opacity").fill("0")
-    page.wait_for_timeout(300)
+    until(lambda: canvas(page, ".seen") != with_heatmap)
     before = np.reshape(page.locator(".seen").evaluate(script), (28, 28)).astype(float)
+    plain = canvas(page, ".seen")
     page.get_by_role("button", name="Mirror").click()
-    page.wait_for_timeout(800)
+    until(lambda: canvas(page, ".seen") != plain)
     after = np.reshape(page.locator(".seen").evaluate(script), (28, 28)).astype(float)
     assert np.abs(after[:, ::-1] - before).mean() < 6 < np.abs(after - before).mean()
 

@@ -12,10 +12,12 @@ export function mount(root, page) {
   const words = el("p.caption");
   root.append(scroller, words);
   let drawn = null;
+  let shown = null;
 
   return () => {
     const { model, state } = page;
-    if (!model) return;
+    if (!model || (drawn === model && shown === state.layer)) return;
+    shown = state.layer;
     if (drawn !== model) {
       drawn = model;
       draw(page, scroller);
