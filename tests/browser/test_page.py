@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rationale.model import Model
 from tests.conftest import needs
 from tests.visualizer.server import Served, served, until
 
@@ -325,6 +327,63 @@ def test_a_video_plays_pauses_steps_and_scrubs(opened: Open) -> None:
     until(lambda: page.evaluate(time) != before)
     page.get_by_role("button", name="Play", exact=True).click()
     changes(page, ".seen")
+
+
+def test_a_picture_that_stands_still_gets_a_sentence(opened: Open) -> None:
+    """Flight's explainer is shipped: what it says of the picture is said, and not where it would be about less."""
+    page = opened("model=flight&source=photograph")
+    page.locator("input[type=file]").set_input_files(
+        {"name": "a.png", "mimeType": "image/png", "buffer": photograph(144, 288)}
+    )
+    own = Model.load("flight").explain(Image.open(io.BytesIO(photograph(144, 288))))
+    holds(page, f"document.querySelector('.sentence').textContent === {json.dumps(own.sentence)}")
+    assert page.locator(".sentence").is_visible()
+    page.locator(".classes .rather:visible").first.click()
+    holds(page, "location.hash.includes('against=') && document.querySelector('.sentence').hidden")
+    page.locator(".classes .rather[aria-pressed=true]").click()
+    holds(page, "!document.querySelector('.sentence').hidden")
+    page.get_by_role("button", name="Camera").click()
+    changes(page, ".seen")
+    holds(page, "document.querySelector('.sentence').hidden")  # what moves gets none
+
+
+GREYED = """() => { const outside = document.querySelector('.outside'), of = e => e.getBoundingClientRect();
+  const whole = of(document.querySelector('.picture')), inside = of(document.querySelector('.inside'));
+  return { hidden: outside.hidden, filter: getComputedStyle(outside).filter,
+    share: [inside.width / whole.width, inside.height / whole.height], ratio: whole.width / whole.height,
+    left: (inside.left - whole.left) / whole.width, covers: Math.abs(of(outside).width - whole.width) < 1 }; }"""
+
+
+def test_what_a_crop_leaves_out_is_greyed(opened: Open) -> None:
+    """cub's network sees the middle square: of a picture twice as wide as high, half; the rest is shown in grey."""
+    page = opened("model=mnist&example=7")
+    page.get_by_label("Model").select_option("cub")
+    holds(page, "location.hash.includes('model=cub')")
+    page.locator("input[type=file]").set_input_files(
+        {"name": "a.png", "mimeType": "image/png", "buffer": photograph(240, 480)}
+    )
+    holds(page, "!document.querySelector('.outside').hidden")
+    holds(page, f"({GREYED})().share[0] < 0.6")
+    found = page.evaluate(GREYED)
+    assert found["share"] == pytest.approx([0.5, 1], abs=0.01)
+    assert found["left"] == pytest.approx(0.25, abs=0.01)
+    assert found["ratio"] == pytest.approx(2, abs=0.02)
+    assert found["covers"]
+    assert "grayscale" in found["filter"]
+    assert painted(page, ".outside") > 50
+    page.get_by_label("Model").select_option("flight")  # stretches: nothing is left out
+    holds(page, "document.querySelector('.outside').hidden")
+
+
+def test_examples_of_a_fetched_data_set_are_offered(opened: Open) -> None:
+    needs("cub-22")
+    page = opened("model=cub&example=5")
+    assert page.locator(".strip button").count() == 12
+    truth = page.locator(".strip button[aria-pressed=true]").get_attribute("title")
+    assert truth.split("truly ")[1]
+    holds(
+        page, "[...document.querySelectorAll('.strip img')].every(image => image.complete && image.naturalWidth > 99)"
+    )
 
 
 # ---- keyboard --------------------------------------------------------------------------------------------------------
