@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from rationale.model import Model
+from tests.browser.install import AXE
 from tests.conftest import needs
 from tests.visualizer.server import Served, served, until
 
@@ -626,3 +627,32 @@ def test_everybody_can_read_and_reach_it(opened: Open, size: tuple[int, int]) ->
 def test_reduced_motion_is_respected(opened: Open) -> None:
     page = opened("example=7", reduced_motion="reduce")
     assert page.locator(".tile .bar span").first.evaluate("e => getComputedStyle(e).transitionDuration") == "0s"
+
+
+AUDIT = """async () => { const found = await axe.run(document, { resultTypes: ['violations'] });
+  return found.violations.filter(each => ['serious', 'critical'].includes(each.impact))
+    .map(each => `${each.id}: ${each.nodes.map(node => node.target.join(' ')).slice(0, 4).join(' | ')}`); }"""
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_axe_finds_nothing_serious(opened: Open, size: tuple[int, int]) -> None:
+    if not AXE.is_file():
+        pytest.skip("axe-core is not there: make chromium")
+    page = opened("example=7&layer=conv2&channel=8&target=3&against=7", size)
+    holds(page, "document.querySelector('#channel .numbers').textContent.includes('%')")
+    session = page.context.new_cdp_session(page)  # past the page's policy, which forbids scripts from elsewhere
+    session.send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
+    assert page.evaluate(AUDIT) == []
+    page.get_by_role("tab", name="Account").click()
+    holds(page, "document.querySelectorAll('.ledger tbody tr').length > 3")
+    page.get_by_text("Display").click()
+    assert page.evaluate(AUDIT) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Help").click()
+    assert page.evaluate(AUDIT) == []
+    page.keyboard.press("Escape")
+    page.get_by_label("Model").select_option("flight")
+    holds(page, "document.querySelector('#decision .label').textContent.match(/airliner|small/)")
+    page.get_by_role("button", name="Camera").click()
+    page.get_by_role("button", name="Freeze", exact=True).wait_for()
+    assert page.evaluate(AUDIT) == []

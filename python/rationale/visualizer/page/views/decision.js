@@ -79,7 +79,8 @@ function fill(page, list) {
     say(explain.querySelector(".number"), said(answer.classes[each]));
     rather.hidden = index === answer.target;
     mark(rather, "aria-pressed", index === answer.against);
-    for (const name of ["title", "aria-label"]) mark(rather, name, `Why ${model.labels[answer.target]} rather than ${label}?`);
+    mark(rather, "title", `Why ${model.labels[answer.target]} rather than ${label}?`);
+    mark(rather, "aria-label", `vs ${label}: why ${model.labels[answer.target]} rather than it?`);
   }
 }
 

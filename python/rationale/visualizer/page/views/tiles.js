@@ -128,7 +128,6 @@ function fill(page, grid, layer) {
       ? `Channel ${channel}: relevance ${signed(sum)}, ${shareOf(sum, answer.score)} of ${answer.against === null ? "f(x)" : "the difference"}; highest activation ${number(peaks.values[channel])}`
       : `Channel ${channel}: highest activation ${number(peaks.values[channel])}`;
     mark(item, "title", words);
-    mark(item, "aria-label", words);
     say(item.querySelector(".unit"), `#${channel}`);
     say(item.querySelector(".value"), value);
   }
@@ -156,6 +155,6 @@ function tile(page) {
     },
   },
   el("span.maps", { "aria-hidden": "true" }, el("span.map"), el("span.map")),
-  el("span.text", { "aria-hidden": "true" }, el("span.unit"), el("span.value")),
+  el("span.text", {}, el("span.unit"), " ", el("span.value")),
   el("span.bar", { "aria-hidden": "true" }, el("span")));
 }
