@@ -59,7 +59,7 @@ $(BIN)/peers: constraints-peers.txt | $(BIN)/ready
 	$(INSTALL) --requirement constraints-peers.txt --no-deps
 	@touch $@
 
-# The browser that the tests of the live page drive.
+# The browser that the tests of the live page drive, and axe-core, which looks for what keeps people out of it.
 chromium:
 	$(PYTHON) tests/browser/install.py
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import rationale
 from rationale.errors import OutputError, RuleError
 from rationale.explanation import FILES, Explanation
 from rationale.model import Model
@@ -52,6 +53,29 @@ def test_another_class_can_be_explained(mnist_model: Model, digits: np.ndarray, 
     assert (other.label, other.target, other.target_index) == ("7", "3", 3)
     assert other.score < explanation.score
     assert "another class" in other._repr_html_()
+
+
+def test_a_contrast_says_so_in_every_file(mnist_model: Model, digits: np.ndarray, tmp_path: Path) -> None:
+    found = mnist_model.explain(digits[0], target="9", against="7")
+    one, other = (mnist_model.explain(digits[0], target=each) for each in (9, 7))
+    assert found.score == pytest.approx(one.score - other.score, rel=1e-4)
+    assert (found.target, found.against, found.against_index, one.against) == ("9", "7", 7, None)
+    found.save(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "why <strong>9</strong> rather than <strong>7</strong>" in page
+    assert "f(x) − f′(x) =" in page
+    assert json.loads((tmp_path / "explanation.json").read_text())["against"] == "7"
+    with h5py.File(tmp_path / "explanation.h5") as file:
+        assert file.attrs["against"] == "7"
+
+
+def test_of_a_contrast_no_sentence_is_said() -> None:
+    """Sentences are about one class: said of a difference they would be about something that was not explained."""
+    model = rationale.load("flight")
+    grey = np.full((144, 288, 3), 128, np.uint8)
+    first = model.explain(grey)
+    assert first.sentence
+    assert model.explain(grey, target=0, against=1).sentence is None
 
 
 def test_saved_files_hold_the_explanation(explanation: Explanation, tmp_path: Path) -> None:

@@ -295,34 +295,42 @@ class Model:
     # ---- batch → explanations ----------------------------------------------------------------------------------------
 
     def explain(
-        self, image: Source, *, target: int | str | None = None, composite: str | Composite | None = None
+        self,
+        image: Source,
+        *,
+        target: int | str | None = None,
+        against: int | str | None = None,
+        composite: str | Composite | None = None,
     ) -> Explanation:
         """Explains the decision on one picture.
 
         Args:
             image: path, PIL image or uint8 array, (H, W, 3) RGB or (H, W).
             target: class to explain, as label or number; the predicted one where None.
+            against: explain it rather than this class: the score is then the difference of theirs, and no sentence is
+                said, for sentences are about one class.
             composite: how to propagate relevance; the model's own way where None.
 
         Raises:
             ImageError: the picture cannot be read.
             ModelError: the class does not exist.
-            RuleError: the composite does not exist or does not fit the network.
+            RuleError: the composite does not exist or does not fit the network, or a class is contrasted with itself.
         """
-        return self.explain_batch([image], target=target, composite=composite)[0]
+        return self.explain_batch([image], target=target, against=against, composite=composite)[0]
 
     def explain_batch(
         self,
         images: Iterable[Source],
         *,
         target: int | str | None = None,
+        against: int | str | None = None,
         composite: str | Composite | None = None,
     ) -> list[Explanation]:
         """Explains several pictures with one forward and one backward pass; arguments as in `explain`."""
         sources = list(images)
         names = [source_name(source, number) for number, source in enumerate(sources)]
         views = [self.view(source) for source in sources]
-        return self.explain_views(views, names, target=target, composite=composite)
+        return self.explain_views(views, names, target=target, against=against, composite=composite)
 
     def explain_views(
         self,
@@ -330,6 +338,7 @@ class Model:
         names: Sequence[str],
         *,
         target: int | str | None = None,
+        against: int | str | None = None,
         composite: str | Composite | None = None,
         sentences: bool = True,
         regions: Sequence[Mapping[str, NDArray[np.bool_]] | None] | None = None,
@@ -339,7 +348,7 @@ class Model:
         Args:
             views: pictures, uint8 of the input's size.
             names: of the pictures.
-            target, composite: as in `explain`.
+            target, against, composite: as in `explain`.
             sentences: say sentences, where the model can.
             regions: of each picture, bool (H, W) of the parts that a sentence can name, or None where unknown.
         """
@@ -347,7 +356,8 @@ class Model:
             return []
         rules = self.composite(composite)
         number = None if target is None else self.class_number(target)
-        relevance = self.relevance(views, number, composite=rules)
+        other = None if against is None else self.class_number(against)
+        relevance = self.relevance(views, number, against=other, composite=rules)
         settings = {
             "model": self.name,
             "weights": self.fingerprint,
@@ -358,8 +368,10 @@ class Model:
         }
         (input_name,) = self.network.inputs
         outcome = self.outcome()
-        said = self.sentences(relevance) if sentences else None
-        return explanations_of(relevance, outcome, input_name, self.labels, views, names, settings, said, regions)
+        said = self.sentences(relevance) if sentences and other is None else None
+        return explanations_of(
+            relevance, outcome, input_name, self.labels, views, names, settings, said, regions, other
+        )
 
     def relevance(
         self,

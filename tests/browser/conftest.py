@@ -55,7 +55,7 @@ def browser(clip: Path) -> Iterator[object]:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Served]:
-    with served("--model", "mnist", "--models", "mnist,flight") as running:
+    with served("--model", "mnist", "--models", "mnist,flight,cub") as running:
         yield running
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rationale.model import Model
+from tests.browser.install import AXE
 from tests.conftest import needs
 from tests.visualizer.server import Served, served, until
 
@@ -141,7 +144,40 @@ def test_activation_relevance_or_both(opened: Open) -> None:
     page = opened("example=7&layer=conv2")
     for show, shown in (("Activation", 1), ("Relevance", 1), ("Both", 2)):
         page.locator("#tiles .segments").get_by_text(show, exact=True).click()
-        until(lambda shown=shown: page.locator(".tile >> nth=0 >> canvas:visible").count() == shown)
+        until(lambda shown=shown: page.locator(".tile >> nth=0 >> .map:visible").count() == shown)
+        until(lambda: maps(page)["painted"])
+
+
+MAPS = """() => { const sheet = document.querySelector('#tiles .drawn'), at = sheet.getBoundingClientRect();
+  const scale = sheet.width / at.width, context = sheet.getContext('2d'), view = document.querySelector('.rolls').getBoundingClientRect();
+  const seen = [...document.querySelectorAll('.tile:not([hidden]) .map')].filter(e => e.offsetParent).map(e => e.getBoundingClientRect())
+    .filter(b => b.top >= view.top && b.bottom <= view.bottom);
+  const colours = seen.map(b => [...context.getImageData(Math.round((b.left - at.left) * scale), Math.round((b.top - at.top) * scale),
+    Math.floor(b.width * scale), Math.floor(b.height * scale)).data]);
+  const edge = seen.length ? context.getImageData(Math.round((seen[0].left - at.left) * scale) - 3, Math.round((seen[0].top - at.top) * scale) + 9, 1, 1).data[3] : 255;
+  return { count: seen.length, edge, painted: seen.length > 3 && colours.every(d => d.every((value, i) => i % 4 < 3 || value === 255)),
+    different: new Set(colours.map(d => d.join())).size }; }"""
+
+
+def maps(page: Any) -> dict[str, Any]:
+    """What is drawn on the tiles that are seen whole: whether everywhere, how many differ, whether beside them too."""
+    return page.evaluate(MAPS)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_every_tile_that_is_seen_shows_its_own_maps(opened: Open, scale: int) -> None:
+    """All maps lie on one canvas: wherever one scrolls, in whatever size of window, they must lie on their tiles."""
+    page = opened("example=7&layer=conv2&sort=number", device_scale_factor=scale)
+    for size, scrolled in (((1440, 900), 0), ((1440, 900), 900), ((1100, 700), 300), ((390, 844), 500)):
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        page.locator(".rolls").evaluate("(element, top) => { element.scrollTop = top; }", scrolled)
+        until(lambda: maps(page)["painted"])
+        found = maps(page)
+        assert found["edge"] == 0  # nothing beside the maps
+        assert found["different"] > 0.8 * found["count"]
+    page.get_by_text("Display").click()
+    page.get_by_text("numbers under tiles").click()  # tiles move up
+    until(lambda: maps(page)["painted"])
 
 
 @pytest.mark.parametrize("method", ["gradient", "gradient-input", "deconvolution", "guided", "relevance"])
@@ -229,11 +265,13 @@ def test_mirror_exchanges_left_and_right(opened: Open) -> None:
     until(lambda: painted(page, ".seen") > 0)
     script = """canvas => { const d = canvas.getContext('2d').getImageData(0, 0, 28, 28).data;
       return Array.from({length: 784}, (_, i) => d[4 * i]); }"""
+    with_heatmap = canvas(page, ".seen")
     page.get_by_label("Opacity").fill("0")
-    page.wait_for_timeout(300)
+    until(lambda: canvas(page, ".seen") != with_heatmap)
     before = np.reshape(page.locator(".seen").evaluate(script), (28, 28)).astype(float)
+    plain = canvas(page, ".seen")
     page.get_by_role("button", name="Mirror").click()
-    page.wait_for_timeout(800)
+    until(lambda: canvas(page, ".seen") != plain)
     after = np.reshape(page.locator(".seen").evaluate(script), (28, 28)).astype(float)
     assert np.abs(after[:, ::-1] - before).mean() < 6 < np.abs(after - before).mean()
 
@@ -290,6 +328,63 @@ def test_a_video_plays_pauses_steps_and_scrubs(opened: Open) -> None:
     until(lambda: page.evaluate(time) != before)
     page.get_by_role("button", name="Play", exact=True).click()
     changes(page, ".seen")
+
+
+def test_a_picture_that_stands_still_gets_a_sentence(opened: Open) -> None:
+    """Flight's explainer is shipped: what it says of the picture is said, and not where it would be about less."""
+    page = opened("model=flight&source=photograph")
+    page.locator("input[type=file]").set_input_files(
+        {"name": "a.png", "mimeType": "image/png", "buffer": photograph(144, 288)}
+    )
+    own = Model.load("flight").explain(Image.open(io.BytesIO(photograph(144, 288))))
+    holds(page, f"document.querySelector('.sentence').textContent === {json.dumps(own.sentence)}")
+    assert page.locator(".sentence").is_visible()
+    page.locator(".classes .rather:visible").first.click()
+    holds(page, "location.hash.includes('against=') && document.querySelector('.sentence').hidden")
+    page.locator(".classes .rather[aria-pressed=true]").click()
+    holds(page, "!document.querySelector('.sentence').hidden")
+    page.get_by_role("button", name="Camera").click()
+    changes(page, ".seen")
+    holds(page, "document.querySelector('.sentence').hidden")  # what moves gets none
+
+
+GREYED = """() => { const outside = document.querySelector('.outside'), of = e => e.getBoundingClientRect();
+  const whole = of(document.querySelector('.picture')), inside = of(document.querySelector('.inside'));
+  return { hidden: outside.hidden, filter: getComputedStyle(outside).filter,
+    share: [inside.width / whole.width, inside.height / whole.height], ratio: whole.width / whole.height,
+    left: (inside.left - whole.left) / whole.width, covers: Math.abs(of(outside).width - whole.width) < 1 }; }"""
+
+
+def test_what_a_crop_leaves_out_is_greyed(opened: Open) -> None:
+    """cub's network sees the middle square: of a picture twice as wide as high, half; the rest is shown in grey."""
+    page = opened("model=mnist&example=7")
+    page.get_by_label("Model").select_option("cub")
+    holds(page, "location.hash.includes('model=cub')")
+    page.locator("input[type=file]").set_input_files(
+        {"name": "a.png", "mimeType": "image/png", "buffer": photograph(240, 480)}
+    )
+    holds(page, "!document.querySelector('.outside').hidden")
+    holds(page, f"({GREYED})().share[0] < 0.6")
+    found = page.evaluate(GREYED)
+    assert found["share"] == pytest.approx([0.5, 1], abs=0.01)
+    assert found["left"] == pytest.approx(0.25, abs=0.01)
+    assert found["ratio"] == pytest.approx(2, abs=0.02)
+    assert found["covers"]
+    assert "grayscale" in found["filter"]
+    assert painted(page, ".outside") > 50
+    page.get_by_label("Model").select_option("flight")  # stretches: nothing is left out
+    holds(page, "document.querySelector('.outside').hidden")
+
+
+def test_examples_of_a_fetched_data_set_are_offered(opened: Open) -> None:
+    needs("cub-22")
+    page = opened("model=cub&example=5")
+    assert page.locator(".strip button").count() == 12
+    truth = page.locator(".strip button[aria-pressed=true]").get_attribute("title")
+    assert truth.split("truly ")[1]
+    holds(
+        page, "[...document.querySelectorAll('.strip img')].every(image => image.complete && image.naturalWidth > 99)"
+    )
 
 
 # ---- keyboard --------------------------------------------------------------------------------------------------------
@@ -532,3 +627,32 @@ def test_everybody_can_read_and_reach_it(opened: Open, size: tuple[int, int]) ->
 def test_reduced_motion_is_respected(opened: Open) -> None:
     page = opened("example=7", reduced_motion="reduce")
     assert page.locator(".tile .bar span").first.evaluate("e => getComputedStyle(e).transitionDuration") == "0s"
+
+
+AUDIT = """async () => { const found = await axe.run(document, { resultTypes: ['violations'] });
+  return found.violations.filter(each => ['serious', 'critical'].includes(each.impact))
+    .map(each => `${each.id}: ${each.nodes.map(node => node.target.join(' ')).slice(0, 4).join(' | ')}`); }"""
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_axe_finds_nothing_serious(opened: Open, size: tuple[int, int]) -> None:
+    if not AXE.is_file():
+        pytest.skip("axe-core is not there: make chromium")
+    page = opened("example=7&layer=conv2&channel=8&target=3&against=7", size)
+    holds(page, "document.querySelector('#channel .numbers').textContent.includes('%')")
+    session = page.context.new_cdp_session(page)  # past the page's policy, which forbids scripts from elsewhere
+    session.send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
+    assert page.evaluate(AUDIT) == []
+    page.get_by_role("tab", name="Account").click()
+    holds(page, "document.querySelectorAll('.ledger tbody tr').length > 3")
+    page.get_by_text("Display").click()
+    assert page.evaluate(AUDIT) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Help").click()
+    assert page.evaluate(AUDIT) == []
+    page.keyboard.press("Escape")
+    page.get_by_label("Model").select_option("flight")
+    holds(page, "document.querySelector('#decision .label').textContent.match(/airliner|small/)")
+    page.get_by_role("button", name="Camera").click()
+    page.get_by_role("button", name="Freeze", exact=True).wait_for()
+    assert page.evaluate(AUDIT) == []

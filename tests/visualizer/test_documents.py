@@ -19,19 +19,25 @@ def test_the_examples_run(tmp_path: Path, digits: np.ndarray) -> None:
     content = io.BytesIO()
     Image.fromarray(digits[0]).save(content, "PNG")
     (tmp_path / "digit.png").write_bytes(content.getvalue())
-    (curl,) = re.findall(r"^\$ (curl .*)$", PAGE, re.MULTILINE)
+    curls = re.findall(r"^\$ (curl .*)$", PAGE, re.MULTILINE)
     (program,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     with served("--model", "mnist", "--models", "mnist") as server:
         here = server.url("/").rstrip("/")
-        by_curl = subprocess.run(
-            curl.replace("http://localhost:8080", here).replace("curl", "curl --silent", 1),
-            shell=True, cwd=tmp_path, capture_output=True, text=True,
-        )  # fmt: skip
+        by_curl = [
+            subprocess.run(
+                curl.replace("http://localhost:8080", here).replace("curl", "curl --silent", 1),
+                shell=True, cwd=tmp_path, capture_output=True, text=True,
+            )
+            for curl in curls
+        ]  # fmt: skip
         by_python = subprocess.run(
             [sys.executable, "-c", program.replace("http://localhost:8080", here)],
             cwd=tmp_path, capture_output=True, text=True,
         )  # fmt: skip
-    assert '"target": "3"' in by_curl.stdout, by_curl.stderr
+    one, contrast = by_curl
+    assert '"target": "3"' in one.stdout, one.stderr
+    assert '"against": null' in one.stdout
+    assert '"against": "7"' in contrast.stdout, contrast.stderr
     assert by_python.stdout.startswith("7 "), by_python.stderr
 
 

@@ -67,6 +67,20 @@ def test_an_explanation_by_http_is_that_of_the_library(server: Served, mnist_mod
     assert found["maps"]["conv2"]["shape"] == list(own.relevance["conv2"].shape)
 
 
+def test_a_contrast_by_http_is_of_the_difference(server: Served, mnist_model: Model, digits: np.ndarray) -> None:
+    ask = server.url("api/explanations?maps=heatmap&class=3")
+    found = httpx.post(f"{ask}&against=7", content=png(digits[0])).json()
+    alone = [httpx.post(server.url(f"api/explanations?class={each}"), content=png(digits[0])).json() for each in "37"]
+    assert (found["label"], found["target"], found["against"], found["against_index"]) == ("7", "3", "7", 7)
+    assert found["score"] == pytest.approx(alone[0]["score"] - alone[1]["score"], rel=1e-4)
+    assert found["ledger"][0]["received"] == pytest.approx(found["score"], rel=1e-4)
+    assert (alone[0]["against"], alone[0]["against_index"]) == (None, None)
+    heat = found["maps"]["heatmap"]
+    values = np.frombuffer(base64.b64decode(heat["base64"]), "<f4").reshape(heat["shape"])
+    own = mnist_model.relevance([mnist_model.view(digits[0])], 3, against=7)
+    assert np.allclose(values, own["data"][0].sum(axis=0), atol=1e-5)
+
+
 def bomb() -> bytes:
     """A PNG of 30,000 × 30,000 pixels in a few kilobytes."""
 
@@ -84,6 +98,8 @@ def bomb() -> bytes:
         (b"", "", 422, "empty"),
         (bomb(), "", 422, "pixels"),
         (None, "?class=eleven", 422, "no class"),
+        (None, "?against=eleven", 422, "no class"),
+        (None, "?class=3&against=3", 422, "itself"),
         (None, "?composite=magic", 422, "no composite"),
         (None, "?maps=conv9", 422, "no map"),
         (None, "?model=../../etc", 404, "no model"),
@@ -331,3 +347,5 @@ def test_the_shipped_digits_are_what_they_say(mnist_model: Model) -> None:
 def test_openapi_lists_every_route(server: Served) -> None:
     paths = httpx.get(server.url("api/openapi.json")).json()["paths"]
     assert {"/api/explanations", "/api/models", "/api/models/{model}", "/api/status", "/api/session"} <= set(paths)
+    parameters = {each["name"] for each in paths["/api/explanations"]["post"]["parameters"]}
+    assert parameters == {"model", "class", "against", "composite", "maps", "name"}

@@ -74,6 +74,8 @@ class Explanation:
             that gives none.
         target, target_index, score: the class that is explained (the one with the highest score unless asked otherwise)
             and its score f(x), before any Softmax or Sigmoid.
+        against, against_index: the class that it is contrasted with; None where it is explained by itself. With one,
+            the score is the difference f(x) − f′(x) of the two classes' scores, and all relevance is of it.
         classes: every class with its probability, or value, the greatest first.
         heatmap: relevance of each pixel, float32 (H, W), colour channels summed.
         relevance: relevance at every layer, float32 (C, H, W), from the score down to the input.
@@ -101,6 +103,8 @@ class Explanation:
     meaning: str = "classes"
     sentences: Sequence[Sentence] = ()
     regions: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    against: str | None = None
+    against_index: int | None = None
 
     @property
     def sentence(self) -> str | None:
@@ -194,6 +198,8 @@ class Explanation:
             "probability": self.probability,
             "target": self.target,
             "target_index": self.target_index,
+            "against": self.against,
+            "against_index": self.against_index,
             "score": self.score,
             "sentence": self.sentence,
             "sentences": [each.as_dict() for each in self.sentences],
@@ -214,6 +220,8 @@ class Explanation:
                 file.attrs["probability"] = self.probability
             file.attrs.update({"meaning": self.meaning, "score": self.score, "rationale": __version__})
             texts = {"picture": self.name, "label": self.label, "target": self.target, **self.settings}
+            if self.against is not None:
+                texts["against"] = self.against
             file.attrs.update({key: printable(text) for key, text in texts.items()})
             if self.sentences:
                 texts_said = [each.text for each in self.sentences]
@@ -289,6 +297,7 @@ def explanations_of(
     settings: Mapping[str, str],
     sentences: Sequence[Sequence[Sentence]] | None = None,
     regions: Sequence[Mapping[str, NDArray[np.bool_]] | None] | None = None,
+    against: int | None = None,
 ) -> list[Explanation]:
     """Takes the relevance of a batch apart into one Explanation for each picture."""
     found = []
@@ -306,6 +315,8 @@ def explanations_of(
                 probability=None if outcome.meaning == "values" else float(numbers[best]),
                 target=labels[target],
                 target_index=target,
+                against=None if against is None else labels[against],
+                against_index=against,
                 score=float(relevance.scores[number]),
                 classes=[(labels[each], float(numbers[each])) for each in order],
                 heatmap=layers[input_name].sum(axis=0),

@@ -73,6 +73,8 @@ def draw(explanation: "Explanation") -> Part:
         "said": said(meaning, classes[0][1]),
         "meaning": meaning,
         "target": target,
+        "against": explanation.against,
+        "explained": target if explanation.against is None else f"{target} rather than {explanation.against}",
         "target_said": said(meaning, dict(classes)[target]),
         "sentence": [
             {"text": text, "part": part, "colour": colours.get(part or "")}

@@ -28,6 +28,7 @@ class Explain:
     frame: Frame
     name: str
     target: str | None
+    against: str | None
     composite: str | None
     maps: tuple[str, ...]
 

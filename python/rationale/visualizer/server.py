@@ -220,6 +220,9 @@ def _add_explanations(app: FastAPI, state: _State) -> None:
         target: Annotated[
             str | None, Query(alias="class", description="To explain; the predicted one if not given")
         ] = None,
+        against: Annotated[
+            str | None, Query(description="Explain the class rather than this one: the score is their difference")
+        ] = None,
         composite: Annotated[str | None, Query(description="How relevance is propagated")] = None,
         maps: Annotated[str, Query(description="“heatmap”, “image”, layers' names, with commas between")] = "",
         name: Annotated[str, Query(description="What the explanation calls the picture", max_length=200)] = "picture",
@@ -232,7 +235,7 @@ def _add_explanations(app: FastAPI, state: _State) -> None:
             if isinstance(content, Response):
                 return content
             wanted = tuple(part.strip() for part in maps.split(",") if part.strip())
-            job = Explain(Frame(0, content), name, target, composite, wanted)
+            job = Explain(Frame(0, content), name, target, against, composite, wanted)
             found = await state.workers.seat(model or settings.first).ask(lambda name: job, lambda text: None)
             assert found is not None
             return Response(found, media_type="application/json")

@@ -73,7 +73,9 @@ def _answer(looker: Looker, job: Job, most_pixels: int) -> bytes:
         return looker.answer(job.frame, job.question)
     view = looker.model.view(pixels_of(job.frame, most_pixels))
     looker.forget()
-    (explanation,) = looker.model.explain_views([view], [job.name], target=job.target, composite=job.composite)
+    (explanation,) = looker.model.explain_views(
+        [view], [job.name], target=job.target, against=job.against, composite=job.composite
+    )
     return as_json({**explanation.as_dict(), **_maps_of(explanation, job.maps)}).encode()
 
 

@@ -27,7 +27,7 @@ export function segments(label, choices, onchoose) {
     row.append(button(text, title, () => onchoose(value), { "data-value": value, "aria-pressed": "false" }));
   }
   row.choose = (chosen) => {
-    for (const each of row.children) each.setAttribute("aria-pressed", String(each.dataset.value === chosen));
+    for (const each of row.children) mark(each, "aria-pressed", each.dataset.value === chosen);
   };
   return row;
 }
@@ -39,9 +39,9 @@ export function slider(label, title, range, oninput, inWords = (value) => value)
   input.addEventListener("input", () => oninput(Number(input.value)));
   const row = el("label.slider", { title }, el("span", {}, label), input, shown);
   row.show = (value) => {
-    if (document.activeElement !== input || Number(input.value) !== value) input.value = value;
-    shown.textContent = inWords(value);
-    input.setAttribute("aria-valuetext", inWords(value));
+    if (Number(input.value) !== value) input.value = value;
+    say(shown, String(inWords(value)));
+    mark(input, "aria-valuetext", inWords(value));
   };
   return row;
 }
@@ -75,7 +75,19 @@ export function percent(share) {
 /** A share of the score as a percentage, with its sign where it speaks against. */
 export const shareOf = (part, whole) => `${((100 * part) / (Math.abs(whole) || 1)).toFixed(1).replace("-", "−")} %`;
 
-/** Replaces what an element holds only where it differs, so that nothing flickers. */
+/** Replaces what an element holds only where it differs, so that nothing flickers, nor is laid out for nothing. */
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
+}
+
+/** The same for an attribute. */
+export function mark(element, name, value) {
+  const text = String(value);
+  if (element.getAttribute(name) !== text) element.setAttribute(name, text);
+}
+
+/** The same for a property of its style. */
+export function dress(element, name, value) {
+  const text = String(value);
+  if (element.style.getPropertyValue(name) !== text) element.style.setProperty(name, text);
 }

@@ -1,6 +1,6 @@
 // Wires the page: state, inputs, connection and views. A new view is one module with `mount(root, page)`.
 import { Connection } from "./connection.js";
-import { button, el, say } from "./dom.js";
+import { button, el, mark, say } from "./dom.js";
 import { Camera } from "./inputs/camera.js";
 import { Pad } from "./inputs/pad.js";
 import { Photograph, listen } from "./inputs/photograph.js";
@@ -23,6 +23,7 @@ const VIEWS = { stage, decision, network, tiles, close: tabs, channel, account, 
 const CONCERNS_SERVER = ["target", "against", "composite", "layer", "channel", "sort", "sign", "least", "count"];
 CONCERNS_SERVER.push("method", "origin", "locked", "stage");
 const SOON = 30; // milliseconds that a frame takes to the worker
+const RETELL = 200; // milliseconds between new words and numbers while pictures move: nobody reads faster, and words cost most
 const AHEAD = 2; // frames under way: one is computed while the next one travels
 
 class Page {
@@ -41,7 +42,8 @@ class Page {
     this.asked = 0;
     this.rate = { times: [], latency: null };
     this.sentAt = new Map();
-    this.updates = [];
+    this.updates = []; // of the views; each is told whether words and numbers are due too, or only what is drawn
+    this.told = -Infinity; // when they were due last
   }
 
   // ---- state ----
@@ -53,6 +55,7 @@ class Page {
     const differs = (key) => before[key] !== this.state[key];
     if (differs("layer") && !("channel" in changes)) this.state.channel = null;
     if (["layer", "sort", "sign", "least", "count"].some(differs)) this.order = null;
+    this.told = -Infinity;
     this.remember();
     if (CONCERNS_SERVER.some(differs)) this.ask();
     if (differs("mirror")) this.resend();
@@ -68,9 +71,23 @@ class Page {
     if (this.rendering) return;
     this.rendering = requestAnimationFrame(() => {
       this.rendering = 0;
-      for (const update of this.updates) update();
+      const words = this.wordsAreDue();
+      for (const update of this.updates) update(words);
       this.note(this.answer?.frame);
     });
+  }
+
+  /** Whether words and numbers are to be renewed; where not yet, they will be. */
+  wordsAreDue() {
+    const left = this.live ? this.told + RETELL - performance.now() : 0;
+    if (left > 0) {
+      this.later ||= setTimeout(() => this.render(), left);
+      return false;
+    }
+    clearTimeout(this.later);
+    this.later = 0;
+    this.told = performance.now();
+    return true;
   }
 
   /** Remembers, and tells who listens, how long it took from a frame to the screen. */
@@ -335,13 +352,14 @@ function mountInputs(page) {
   const select = document.getElementById("model");
   select.addEventListener("change", () => page.useModel(select.value));
   listen((dropped) => page.useFile(dropped));
-  return () => {
-    camera.setAttribute("aria-pressed", String(page.state.source === "camera"));
-    pad.setAttribute("aria-pressed", String(page.state.source === "pad"));
+  return (words) => {
+    if (!words) return;
+    mark(camera, "aria-pressed", page.state.source === "camera");
+    mark(pad, "aria-pressed", page.state.source === "pad");
     pad.hidden = page.model?.input.channels !== 1;
     freeze.hidden = !page.input?.live;
-    freeze.setAttribute("aria-pressed", String(page.frozen));
-    mirror.setAttribute("aria-pressed", String(page.state.mirror));
+    mark(freeze, "aria-pressed", page.frozen);
+    mark(mirror, "aria-pressed", page.state.mirror);
     if (select.options.length !== page.models.length) {
       select.replaceChildren(...page.models.map((name) => el("option", { value: name }, name)));
     }

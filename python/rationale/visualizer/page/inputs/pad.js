@@ -22,7 +22,7 @@ export class Pad {
   }
 
   place(event) {
-    const box = this.surface.getBoundingClientRect();
+    const { box } = this;
     return [
       ((event.clientX - box.left) / box.width) * this.canvas.width,
       ((event.clientY - box.top) / box.height) * this.canvas.height,
@@ -32,6 +32,7 @@ export class Pad {
   begin(event) {
     event.preventDefault();
     this.surface.setPointerCapture(event.pointerId);
+    this.box = this.surface.getBoundingClientRect(); // once a stroke: each time would lay out the page, which changes with every answer
     this.last = this.place(event);
     this.line(this.last, this.last);
   }

@@ -1,5 +1,5 @@
 // The account: what every layer received of the score, passed on, and kept in biases and stabiliser.
-import { el, number, say } from "../dom.js";
+import { dress, el, number, say } from "../dom.js";
 
 const COLUMNS = [["received", "received"], ["passed_on", "passed on"], ["bias", "biases"], ["stabiliser", "stabiliser"]];
 
@@ -11,9 +11,9 @@ export function mount(root, page) {
   const table = el("table.ledger", {}, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "layer"), ...COLUMNS.map(([, text]) => el("th.n", { scope: "col" }, text)))), body);
   root.append(hint, table);
 
-  return () => {
+  return (words) => {
     const { answer, state } = page;
-    if (!answer?.ledger || state.tab !== "account") return;
+    if (!words || !answer?.ledger || state.tab !== "account") return;
     while (body.children.length < answer.ledger.length) body.append(row(page));
     const scale = Math.abs(answer.score) || 1;
     for (const [each, item] of [...body.children].entries()) {
@@ -31,7 +31,7 @@ export function mount(root, page) {
         say(cell, value && Math.abs(value) < SMALL * scale ? "≈ 0" : number(value));
         if (cell.title !== exact) cell.title = exact;
       }
-      cells[1].style.setProperty("--share", `${Math.min(100, (100 * Math.abs(account.passed_on)) / scale)}%`);
+      dress(cells[1], "--share", `${Math.min(100, (100 * Math.abs(account.passed_on)) / scale)}%`);
     }
   };
 }

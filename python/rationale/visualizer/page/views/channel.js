@@ -1,6 +1,6 @@
 // The chosen channel enlarged, the pixels that spoke through it, and a backward view.
 import { drawColours, drawMap, table } from "../colours.js";
-import { button, el, number, say, segments, shareOf, signed } from "../dom.js";
+import { button, el, mark, number, say, segments, shareOf, signed } from "../dom.js";
 import { toggleLock } from "../keyboard.js";
 import { METHOD_WORDS } from "./stage.js";
 
@@ -28,27 +28,24 @@ export function mount(root, page) {
   const own = el("div.own", {}, numbers, el("div.panes", {}, fires.root, speaks.root), through.root);
   root.append(heading, own, el("div.tools", {}, method, origin, lock), back.root);
 
-  return () => {
+  return (words) => {
     const { state, answer } = page;
-    method.value = state.method;
-    origin.choose(state.channel === null && !state.locked ? "class" : state.origin);
-    for (const each of origin.children) each.disabled = state.channel === null || state.locked !== null;
-    lock.setAttribute("aria-pressed", String(state.locked !== null));
-    lock.disabled = state.channel === null && state.locked === null;
-    own.hidden = state.channel === null;
-    say(heading, state.channel === null ? "No channel is chosen" : `Channel ${state.channel} of ${state.layer}`);
+    if (state.tab !== "channel") return;
+    if (words) controls(state);
     const arrays = answer?.arrays ?? {};
     const layer = answer?.layer;
     const fits = layer && layer.name === state.layer && layer.channel === state.channel;
     if (state.channel !== null && fits) {
-      const sum = arrays.sums?.values[state.channel];
-      say(numbers, `${sum === undefined ? "" : `Relevance ${signed(sum)}, ${shareOf(sum, answer.score)} of ${answer.against === null ? "f(x)" : "the difference"}. `}Highest activation ${number(arrays.peaks.values[state.channel])}.`);
       const { map, gamma, boost, sign } = state;
       fires.draw(arrays["channel-activation"], table({ gamma, boost, activation: true }));
       speaks.draw(arrays["channel-relevance"], table({ map, gamma, boost, sign }));
       const spoke = answer.through?.channel === state.channel && arrays.through;
       through.draw(spoke, table({ map, gamma, boost, sign }));
-      through.say(spoke ? `Pixels that spoke through it: ${signed(answer.through.sum)} of f(x)` : "Pixels that spoke through it");
+      if (words) {
+        const sum = arrays.sums?.values[state.channel];
+        say(numbers, `${sum === undefined ? "" : `Relevance ${signed(sum)}, ${shareOf(sum, answer.score)} of ${answer.against === null ? "f(x)" : "the difference"}. `}Highest activation ${number(arrays.peaks.values[state.channel])}.`);
+        through.say(spoke ? `Pixels that spoke through it: ${signed(answer.through.sum)} of f(x)` : "Pixels that spoke through it");
+      }
       through.root.hidden = !arrays["channel-relevance"] || page.layerNamed(state.layer)?.type === "Input";
     }
     back.root.classList.toggle("waiting", !arrays.backward);
@@ -59,6 +56,16 @@ export function mount(root, page) {
       back.say(`Backward from ${from}, ${METHOD_WORDS[answer.backward.method]}`);
     }
   };
+
+  function controls(state) {
+    method.value = state.method;
+    origin.choose(state.channel === null && !state.locked ? "class" : state.origin);
+    for (const each of origin.children) each.disabled = state.channel === null || state.locked !== null;
+    mark(lock, "aria-pressed", state.locked !== null);
+    lock.disabled = state.channel === null && state.locked === null;
+    own.hidden = state.channel === null;
+    say(heading, state.channel === null ? "No channel is chosen" : `Channel ${state.channel} of ${state.layer}`);
+  }
 }
 
 /** A small picture that a click enlarges on the stage. */

@@ -1,5 +1,5 @@
 // The decision: the classes with their probabilities, or values where the network gives none, which of them is explained, and the sentence.
-import { button, el, number, percent, say, signed } from "../dom.js";
+import { button, dress, el, mark, number, percent, say, signed } from "../dom.js";
 
 export function mount(root, page) {
   const heading = el("h2", {}, el("span.label"), el("span.probability"));
@@ -8,7 +8,11 @@ export function mount(root, page) {
   const list = el("ol.classes");
   const any = el("input", { type: "text", list: "labels", placeholder: "Another class …", "aria-label": "Explain another class", title: "Type the name of any class, to explain it" });
   const labels = el("datalist", { id: "labels" });
-  const equation = el("p.equation");
+  const score = el("span");
+  const arrived = el("span");
+  const sign = el("span");
+  const absorbed = el("span.absorbed");
+  const equation = el("p.equation", { title: "The score, where it came to lie: on the pixels, or in biases and stabilisers on the way" }, score, arrived, sign, absorbed);
   root.append(heading, sentence, list, any, labels, note, equation);
   any.addEventListener("change", () => {
     const index = page.model.labels.indexOf(any.value);
@@ -16,9 +20,13 @@ export function mount(root, page) {
     any.value = "";
   });
   let filled = null;
+  let shown = null; // which classes were spoken of
 
-  return () => {
+  return (words) => {
     const { answer, model, state } = page;
+    const about = answer && [model.name, answer.best, answer.target, answer.against].join();
+    if (!words && about === shown) return;
+    shown = about;
     root.hidden = !answer;
     if (!answer) return;
     if (filled !== model) {
@@ -40,13 +48,11 @@ export function mount(root, page) {
     note.hidden = !note.textContent;
     const kept = answer.score - answer.arrived;
     const name = answer.against === null ? "f(x)" : "f(x) − f′(x)";
-    equation.replaceChildren(
-      `${name} = ${number(answer.score)} = `,
-      el(answer.arrived >= 0 ? "span.for" : "span.against", {}, `${number(answer.arrived)} on the pixels`),
-      kept >= 0 ? " + " : " − ",
-      el("span.absorbed", {}, `${number(Math.abs(kept))} kept on the way`),
-    );
-    equation.title = "The score, where it came to lie: on the pixels, or in biases and stabilisers on the way";
+    say(score, `${name} = ${number(answer.score)} = `);
+    say(arrived, `${number(answer.arrived)} on the pixels`);
+    arrived.className = answer.arrived >= 0 ? "for" : "against";
+    say(sign, kept >= 0 ? " + " : " − ");
+    say(absorbed, `${number(Math.abs(kept))} kept on the way`);
   };
 }
 
@@ -66,15 +72,15 @@ function fill(page, list) {
     const [explain, rather] = item.querySelectorAll("button");
     item.classList.toggle("explained", index === answer.target);
     item.classList.toggle("opposed", index === answer.against);
-    explain.setAttribute("aria-pressed", String(index === answer.target));
-    explain.title = `Explain ${label}: score ${signed(score)}`;
+    mark(explain, "aria-pressed", index === answer.target);
+    mark(explain, "title", `Explain ${label}: score ${signed(score)}`);
     say(explain.querySelector(".what"), label);
-    explain.querySelector(".track span").style.width = `${100 * (probability ?? Math.abs(value) / largest)}%`;
+    dress(explain.querySelector(".track span"), "--share", (probability ?? Math.abs(value) / largest).toFixed(3));
     say(explain.querySelector(".number"), said(answer.classes[each]));
     rather.hidden = index === answer.target;
-    rather.setAttribute("aria-pressed", String(index === answer.against));
-    rather.title = `Why ${model.labels[answer.target]} rather than ${label}?`;
-    rather.setAttribute("aria-label", rather.title);
+    mark(rather, "aria-pressed", index === answer.against);
+    mark(rather, "title", `Why ${model.labels[answer.target]} rather than ${label}?`);
+    mark(rather, "aria-label", `vs ${label}: why ${model.labels[answer.target]} rather than it?`);
   }
 }
 

@@ -34,8 +34,9 @@ export function mount(root, page) {
   });
   let filled = null;
 
-  return () => {
+  return (words) => {
     const { state, model } = page;
+    if (!words) return;
     gamma.show(state.gamma);
     boost.show(state.boost);
     map.value = state.map;

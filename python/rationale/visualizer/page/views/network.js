@@ -12,10 +12,12 @@ export function mount(root, page) {
   const words = el("p.caption");
   root.append(scroller, words);
   let drawn = null;
+  let shown = null;
 
   return () => {
     const { model, state } = page;
-    if (!model) return;
+    if (!model || (drawn === model && shown === state.layer)) return;
+    shown = state.layer;
     if (drawn !== model) {
       drawn = model;
       draw(page, scroller);
@@ -65,13 +67,14 @@ function draw(page, scroller) {
   for (const layer of layers) {
     const [x, y] = at.get(layer.name);
     for (const source of layer.sources) lines.append(curve(...at.get(source), x, y));
+    const short = shortName(layer);
     const size = `${layer.channels} × ${layer.places.join(" × ")}`;
     const box = el("button", {
       type: "button", "data-layer": layer.name, "aria-pressed": "false", tabIndex: -1,
-      "aria-label": `${layer.name}, ${layer.type}`,
+      "aria-label": `${short === layer.name ? "" : `${short}: `}${layer.name}, ${layer.type}`,
       title: `${layer.name}: ${[layer.type, ...layer.also].join(" + ")}, ${size} (channels × height × width)`,
       onclick: () => page.set({ layer: layer.name }),
-    }, shortName(layer));
+    }, short);
     box.classList.add(layer.type.toLowerCase());
     box.style.left = `${x}px`;
     box.style.top = `${y}px`;

@@ -1,6 +1,6 @@
 // The picture as the network sees it, with the heatmap over it; what the crop leaves out, greyed; the examples.
 import { drawBar, drawColours, drawMap, drawPicture, table } from "../colours.js";
-import { button, el, number, say, segments, slider } from "../dom.js";
+import { button, dress, el, mark, number, say, segments, slider } from "../dom.js";
 
 const SHOWS = [
   ["class", "Class", "The pixels that spoke for and against the explained class (z)"],
@@ -26,9 +26,19 @@ export function mount(root, page) {
   root.append(shows, el("div.frame", {}, picture), el("div.barline", {}, bar, ends), caption, opacity, playing, strip, speed);
   let controlled = null;
   let listed = null;
+  let barred = null; // colours of the bar
 
-  return () => {
-    const { state, answer, input } = page;
+  return (words) => {
+    if (words) controls();
+    const { answer } = page;
+    root.classList.toggle("waiting", !answer);
+    if (!page.model) return;
+    place(page, picture, inside, outside);
+    if (answer) draw(answer, words);
+  };
+
+  function controls() {
+    const { state, input } = page;
     shows.choose(state.stage);
     for (const each of shows.children) each.disabled = each.dataset.value !== "class" && each.dataset.value !== "backward" && state.channel === null;
     opacity.show(state.opacity);
@@ -44,28 +54,30 @@ export function mount(root, page) {
     for (const [each, item] of [...strip.children].entries()) {
       const chosen = state.source === "example" && state.example === each;
       if (chosen && item.getAttribute("aria-pressed") !== "true") strip.scrollLeft = item.offsetLeft - strip.offsetLeft - strip.clientWidth / 2 + 20;
-      item.setAttribute("aria-pressed", String(chosen));
+      mark(item, "aria-pressed", chosen);
     }
-    root.classList.toggle("waiting", !answer);
-    if (!page.model) return;
-    place(page, picture, inside, outside);
-    if (!answer) return;
+  }
+
+  function draw(answer, words) {
+    const { state } = page;
     const { shape } = answer.arrays.view;
     const drawn = chosen(page);
     drawPicture(seen, answer.arrays.view.values, shape, drawn.pale * state.opacity);
     drawOver(page, over, drawn);
-    over.style.opacity = state.opacity;
+    dress(over, "opacity", state.opacity);
     inside.classList.toggle("pixelated", Math.max(...shape) < 100);
-    seen.setAttribute("aria-label", `${drawn.words}. The picture as the network sees it, ${shape[1]} × ${shape[0]} pixels`);
     say(caption, drawn.words);
-    drawBar(bar, table({ ...look(state), sign: drawn.sign, activation: drawn.activation }));
+    if (!words) return;
+    mark(seen, "aria-label", `${drawn.words}. The picture as the network sees it, ${shape[1]} × ${shape[0]} pixels`);
+    const colours = table({ ...look(state), sign: drawn.sign, activation: drawn.activation });
+    if (barred !== colours) drawBar(bar, (barred = colours));
     const scale = drawn.entry ? drawn.entry.scale / state.boost : 0;
     say(ends.firstChild, `−${number(scale)}`);
     say(ends.lastChild, `+${number(scale)} ${drawn.unit}`);
     const times = page.rate.times.length;
     const late = page.rate.latency;
     say(speed, page.live && times > 2 && late ? `${(times / 2).toFixed(0)} pictures/s, ${Math.round(late)} ms from frame to screen` : "");
-  };
+  }
 }
 
 const look = ({ map, gamma, boost }) => ({ map, gamma, boost });
@@ -118,8 +130,8 @@ function place(page, picture, inside, outside) {
   const crop = answer?.crop ?? [0, 0, 1, 1];
   const cropped = crop[2] < 0.999 || crop[3] < 0.999;
   const ratio = cropped ? answer.size.width / answer.size.height : model.input.width / model.input.height;
-  picture.style.setProperty("--ratio", ratio);
-  for (const [each, side] of ["left", "top", "width", "height"].entries()) inside.style[side] = `${100 * crop[each]}%`;
+  dress(picture, "--ratio", ratio);
+  for (const [each, side] of ["left", "top", "width", "height"].entries()) dress(inside, side, `${Number((100 * crop[each]).toFixed(3))}%`);
   outside.hidden = !(cropped && shown?.drawable);
   if (outside.hidden) return;
   const width = Math.min(480, shown.width);

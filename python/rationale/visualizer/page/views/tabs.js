@@ -1,5 +1,5 @@
 // What is looked at closely: the chosen channel, or the account of every layer.
-import { el } from "../dom.js";
+import { el, mark } from "../dom.js";
 
 const TABS = [["channel", "Channel", "The chosen channel, what spoke through it, and what it looks back on"], ["account", "Account", "What every layer received, passed on and kept"]];
 
@@ -16,10 +16,11 @@ export function mount(root, page) {
     document.getElementById(`tab-${other}`).focus();
     event.preventDefault();
   });
-  return () => {
+  return (words) => {
+    if (!words) return;
     for (const [each, [value]] of TABS.entries()) {
       const chosen = page.state.tab === value;
-      tabs[each].setAttribute("aria-selected", String(chosen));
+      mark(tabs[each], "aria-selected", chosen);
       tabs[each].tabIndex = chosen ? 0 : -1;
       document.getElementById(value).hidden = !chosen;
     }

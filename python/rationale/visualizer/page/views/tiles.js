@@ -1,7 +1,8 @@
 // The chosen layer, one tile a channel: activation, relevance or both; sorted and filtered by either.
-import { drawMap, table } from "../colours.js";
-import { button, el, number, say, segments, shareOf, signed, slider } from "../dom.js";
+import { table } from "../colours.js";
+import { button, dress, el, mark, number, say, segments, shareOf, signed, slider } from "../dom.js";
 import { choose } from "../keyboard.js";
+import { Sheet } from "./sheet.js";
 
 const SHOW = [["activation", "Activation", "How strongly each channel fires, and where"], ["relevance", "Relevance", "What each channel passes on of the score: red for, blue against"], ["both", "Both", "Activation left, relevance right"]];
 const SORT = [["relevance", "by relevance", "The most relevant channel first, for or against"], ["activation", "by activation", "The channel that fires most first"], ["number", "by number", "In the network's own order"]];
@@ -15,27 +16,36 @@ export function mount(root, page) {
   const sign = picker("Sign", "Which sign counts", SIGN, (value) => page.set({ sign: value }));
   const least = slider("At least", "Fold away channels below this share of the strongest", [0, 0.5, 0.01], (value) => page.set({ least: value }), (value) => `${Math.round(100 * value)} %`);
   const grid = el("div.grid", { role: "group", "aria-label": "Channels" });
+  const scroller = el("div.rolls", {}, grid);
+  const sheet = new Sheet(scroller, grid);
   const rest = el("p.hint");
   const more = button("More", "Show more channels", () => page.set({ count: Math.min(1024, page.state.count * 2) }));
-  root.append(el("div.tools", {}, show, sort, sign, least), grid, el("div.foot", {}, rest, more));
+  root.append(el("div.tools", {}, show, sort, sign, least), scroller, el("div.foot", {}, rest, more));
+  let filled = null; // channels of the tiles
   const running = { layer: null, values: null, at: 0 };
 
-  return () => {
+  return (words) => {
     const { state, answer } = page;
-    show.choose(state.show);
-    sort.choose(state.sort);
-    sign.choose(state.sign);
-    least.show(state.least);
-    root.classList.toggle("no-labels", !state.labels);
+    if (words) {
+      show.choose(state.show);
+      sort.choose(state.sort);
+      sign.choose(state.sign);
+      least.show(state.least);
+      root.classList.toggle("no-labels", !state.labels);
+    }
     const layer = answer?.layer;
     if (!layer || layer.name !== state.layer) return;
     keepOrder(page, layer, running);
-    fill(page, grid, layer);
+    const tiles = [state.model, layer.name, state.channel, layer.shown].join();
+    if (words || filled !== tiles) fill(page, grid, layer);
+    filled = tiles;
+    showMaps(page, grid, sheet, layer);
     page.tiled = `${state.model}/${layer.name}`;
     if (page.entering && layer.shown.length) {
       page.entering = false;
       choose(page, grid.firstElementChild);
     }
+    if (!words) return;
     const hidden = layer.channels - layer.silent - layer.shown.length;
     say(rest, [
       `${layer.shown.length} of ${layer.channels} channels`,
@@ -88,10 +98,10 @@ function ordered({ sort, sign, least, count }, values) {
 
 function fill(page, grid, layer) {
   const { state, answer } = page;
-  const { peaks, sums, activations, relevances } = answer.arrays;
+  const { peaks, sums, relevances } = answer.arrays;
   const both = state.show === "both" && relevances;
   const wide = layer.width / layer.height;
-  grid.style.setProperty("--shape", Math.max(0.5, Math.min(2.5, wide)));
+  dress(grid, "--shape", Math.max(0.5, Math.min(2.5, wide)));
   grid.classList.toggle("both", Boolean(both));
   while (grid.children.length < layer.shown.length) grid.append(tile(page));
   const strongest = sums ? Math.max(...sums.values.map(Math.abs)) : 0;
@@ -101,36 +111,38 @@ function fill(page, grid, layer) {
     const channel = layer.shown[each];
     item.dataset.channel = channel;
     const chosen = channel === state.channel;
-    item.setAttribute("aria-pressed", String(chosen));
+    mark(item, "aria-pressed", chosen);
     item.tabIndex = chosen || (state.channel === null && each === 0) ? 0 : -1;
-    const [fires, speaks] = item.querySelectorAll("canvas");
+    const [fires, speaks] = item.querySelectorAll(".map");
     fires.hidden = state.show === "relevance" && Boolean(relevances);
     speaks.hidden = !relevances || state.show === "activation";
-    if (!fires.hidden) part(fires, activations, each, table({ gamma: state.gamma, boost: state.boost, activation: true }));
-    if (!speaks.hidden) part(speaks, relevances, each, table({ map: state.map, gamma: state.gamma, boost: state.boost, sign: state.sign }));
     const sum = sums?.values[channel];
-    const value = state.show === "activation" || !sums ? number(peaks.values[channel], 2) : signed(sum, 2);
-    const words = sums
-      ? `Channel ${channel}: relevance ${signed(sum)}, ${shareOf(sum, answer.score)} of ${answer.against === null ? "f(x)" : "the difference"}; highest activation ${number(peaks.values[channel])}`
-      : `Channel ${channel}: highest activation ${number(peaks.values[channel])}`;
-    if (item.title !== words) {
-      item.title = words;
-      item.setAttribute("aria-label", words);
-    }
-    say(item.querySelector(".unit"), `#${channel}`);
-    say(item.querySelector(".value"), value);
     const bar = item.querySelector(".bar span");
     bar.parentElement.hidden = !sums;
     if (sums) {
       bar.className = sum >= 0 ? "for" : "against";
-      bar.style.width = `${strongest ? (100 * Math.abs(sum)) / strongest : 0}%`;
+      dress(bar, "--share", strongest ? (Math.abs(sum) / strongest).toFixed(3) : 0);
     }
+    const value = state.show === "activation" || !sums ? number(peaks.values[channel], 2) : signed(sum, 2);
+    const words = sums
+      ? `Channel ${channel}: relevance ${signed(sum)}, ${shareOf(sum, answer.score)} of ${answer.against === null ? "f(x)" : "the difference"}; highest activation ${number(peaks.values[channel])}`
+      : `Channel ${channel}: highest activation ${number(peaks.values[channel])}`;
+    mark(item, "title", words);
+    say(item.querySelector(".unit"), `#${channel}`);
+    say(item.querySelector(".value"), value);
   }
 }
 
-function part(canvas, entry, each, colours) {
-  const [, height, width] = entry.shape;
-  drawMap(canvas, entry.values.subarray(each * height * width, (each + 1) * height * width), width, height, colours);
+function showMaps(page, grid, sheet, layer) {
+  const { show, map, gamma, boost, sign, labels } = page.state;
+  const { activations, relevances, sums } = page.answer.arrays;
+  const fires = show !== "relevance" || !relevances;
+  const speaks = show !== "activation" && relevances;
+  const arrangement = [layer.shown.length, fires, Boolean(speaks), labels, Boolean(sums), grid.style.getPropertyValue("--shape")].join();
+  sheet.show([
+    fires ? { maps: activations, colours: table({ gamma, boost, activation: true }) } : null,
+    speaks ? { maps: relevances, colours: table({ map, gamma, boost, sign }) } : null,
+  ], arrangement);
 }
 
 function tile(page) {
@@ -142,7 +154,7 @@ function tile(page) {
       page.set({ channel: page.state.channel === channel ? null : channel, tab: "channel" });
     },
   },
-  el("span.maps", { "aria-hidden": "true" }, el("canvas"), el("canvas")),
-  el("span.text", { "aria-hidden": "true" }, el("span.unit"), el("span.value")),
+  el("span.maps", { "aria-hidden": "true" }, el("span.map"), el("span.map")),
+  el("span.text", {}, el("span.unit"), " ", el("span.value")),
   el("span.bar", { "aria-hidden": "true" }, el("span")));
 }
