@@ -18,7 +18,7 @@ def test_an_interrupted_measurement_goes_on(monkeypatch: pytest.MonkeyPatch, tmp
     model, source = Model.load("flight"), caption_source("flight")
     test = load_dataset("flight").split("test")
     assert test.parts is not None
-    six = replace(test, ids=test.ids[:6], images=test.images[:6], labels=test.labels[:6], parts=test.parts[:6])
+    ten = replace(test, ids=test.ids[:10], images=test.images[:10], labels=test.labels[:10], parts=test.parts[:10])
     monkeypatch.setattr("rationale.captions.measured.cache_directory", lambda: tmp_path)
     reports: list[int] = []
 
@@ -26,12 +26,12 @@ def test_an_interrupted_measurement_goes_on(monkeypatch: pytest.MonkeyPatch, tmp
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        measured(model, six, source, of_labels=True, report=stop)
-    found = measured(model, six, source, of_labels=True, report=lambda done, total: reports.append(done))
-    assert reports == [6]  # the first four were there
-    assert found.ids == list(six.ids)
-    assert found.labels.tolist() == six.labels.tolist()
-    again = measured(model, six, source, of_labels=True)
+        measured(model, ten, source, of_labels=True, report=stop)
+    found = measured(model, ten, source, of_labels=True, report=lambda done, total: reports.append(done))
+    assert reports == [10]  # the first eight were there
+    assert found.ids == list(ten.ids)
+    assert found.labels.tolist() == ten.labels.tolist()
+    again = measured(model, ten, source, of_labels=True)
     np.testing.assert_array_equal(again.evidence.where, found.evidence.where)
     assert again.densities == found.densities
     assert [path.suffix for path in (tmp_path / "evidence").iterdir()] == [".npz"]

@@ -59,7 +59,7 @@ def test_without_matplotlib_the_error_says_what_to_install(tmp_path: Path, monke
         return usual(name, *more, **kinds)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(OutputError, match=r"rationale\[metrics\]"):
+    with pytest.raises(OutputError, match=r"rationale\[charts\]"):
         dot_chart(tmp_path / "dots.png", "Title", {"one": {"a": Dot(0, 0, 0)}})
 
 

@@ -65,6 +65,8 @@ class Job:
         folder: of the parts.
         run: what the results depend on; parts of another run are refused.
         crew: who does it.
+        size: pictures of a part; the model's `batch_size` where None. Sums come out the same to the last bit only in
+            batches of the same size.
     """
 
     model: Model
@@ -73,6 +75,7 @@ class Job:
     folder: Path
     run: Mapping[str, str]
     crew: Crew = ALONE
+    size: int | None = None
 
     @contextmanager
     def begun(self, report: Report = lambda done, total: None) -> Iterator[tuple[Parts, Iterator[int]]]:
@@ -85,7 +88,7 @@ class Job:
             OutputError: the folder belongs to another run, is in use, or cannot be written; workers died.
             OptionError: the workers cannot be had.
         """
-        with opened(self.folder, len(self.split), self.model.batch_size, self.run) as parts:
+        with opened(self.folder, len(self.split), self.size or self.model.batch_size, self.run) as parts:
             yield parts, self._done(parts, report)
 
     def _done(self, parts: Parts, report: Report) -> Iterator[int]:

@@ -26,7 +26,8 @@ from rationale.fetching.digest import short_digest
 from rationale.model import Model
 from rationale.resources import cache_directory
 
-_FORMAT = 2
+BATCH = 8  # another size changes last bits of what is learnt from
+_FORMAT = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,7 @@ def measured(
     if path.exists() and (found := _read(path)) is not None:
         report(len(split), len(split))
         return found
-    job = Job(model, split, _Measuring(source, of_labels), path.with_suffix(".parts"), {"file": path.name})
+    job = Job(model, split, _Measuring(source, of_labels), path.with_suffix(".parts"), {"file": path.name}, size=BATCH)
     with job.begun(report) as (parts, done):
         for _ in done:
             pass
