@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+COMMA := ,
+
 .PHONY: help setup caffe peers chromium serve demo test lint lowest bench reproduce reproduce-sentences \
 	reproduce-quick fresh wheels docker docker-test clean
 help:
@@ -13,6 +15,7 @@ help:
 	@echo "make lint       ruff and mypy only"
 	@echo "make lowest     try the oldest versions that pyproject.toml allows, in out/lowest"
 	@echo "make caffe      build Caffe's wheel only, and print where it is"
+	@echo "                CUDA=1 builds for NVIDIA's cards too (docs/gpu.md)"
 	@echo "make peers      install torch, zennit and captum, which some tests and the benchmarks compare with"
 	@echo "make bench      time LRP against zennit and captum, and the live page; write their figures to docs"
 	@echo "make serve      open the live page: camera, drawing, video or photograph"
@@ -29,7 +32,7 @@ setup: $(BIN)/ready
 $(BIN)/ready: pyproject.toml constraints.txt $(wildcard docker/caffe/*.* docker/caffe/patches/*) | $(BIN)/pip
 	$(PYTHON) docker/caffe/build.py packages
 	wheel=$$($(BIN)/python docker/caffe/build.py wheel) && $(INSTALL) --no-deps --force-reinstall "$$wheel"
-	$(INSTALL) --editable '.[dev]'
+	$(INSTALL) --editable '.[dev$(if $(filter-out 0,$(CUDA)),$(COMMA)gpu)]'
 	@touch $@
 
 $(BIN)/pip:

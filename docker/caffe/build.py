@@ -5,8 +5,9 @@
     python build.py key               print the hash of everything the wheel is built from
 
 Where CAFFE_WHEEL=PLACE#sha256=HASH is set, a path or an address, `wheel` takes that wheel instead of building one
-(`make wheels` makes such wheels), and `packages` wants no libraries. Runs on the standard library alone: it is the
-first thing a fresh machine executes.
+(`make wheels` makes such wheels), and `packages` wants no libraries. With CUDA=1 the wheel is for NVIDIA's cards too,
+those of CUDA_ARCHITECTURES (such as "80 90"; those in source.toml if it is not set); CUDA itself comes from Python's
+index. Runs on the standard library alone: it is the first thing a fresh machine executes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +33,7 @@ HERE = Path(__file__).resolve().parent
 SOURCE = tomllib.loads((HERE / "source.toml").read_text())
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
 GIVEN = "CAFFE_WHEEL"  # an environment variable
+CUDA, ARCHITECTURES = "CUDA", "CUDA_ARCHITECTURES"  # environment variables
 RECIPE = "RECIPE"  # file of a wheel's metadata that holds `recipe_key`
 
 
@@ -55,7 +58,20 @@ def build_key() -> str:
     release = platform.freedesktop_os_release() if Path("/etc/os-release").exists() else {}
     where = (sys.version_info[:2], platform.machine(), release.get("ID"), release.get("VERSION_ID"))
     digest.update(repr(where).encode())
+    if cards := architectures():
+        digest.update(repr(cards).encode())
     return digest.hexdigest()[:16]
+
+
+def architectures() -> list[str]:
+    """Compute capabilities of the cards to build for, without their dots, in order; none: for the CPU."""
+    if os.environ.get(CUDA, "0") in ("", "0"):
+        return []
+    wanted = re.split(r"[\s,;]+", os.environ.get(ARCHITECTURES, "").strip()) if os.environ.get(ARCHITECTURES) else []
+    chosen = sorted(set(wanted or SOURCE["cuda"]["architectures"]), key=lambda each: (len(each), each))
+    if wrong := [each for each in chosen if not re.fullmatch(r"7[5-9]|[89]\d|1[0-2]\d", each)]:
+        raise BuildError(f"{ARCHITECTURES}: {wrong[0]!r} is no card of CUDA 13; write for example 75, 80, 90 or 120")
+    return chosen
 
 
 def recipe() -> hashlib._Hash:
@@ -271,15 +287,72 @@ def build_wheel(home: Path) -> Path:
         apply_patches(tree)
         for name in ("CMakeLists.txt", "pyproject.toml"):
             shutil.copy(HERE / name, tree / name)
-        say("compiling (about three minutes on two cores)")
         command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-v", "-w", str(work / "out"), str(tree)]
+        cards = architectures()
+        if cards:
+            packages = cuda_packages(work)
+            for_cuda(tree / "pyproject.toml")
+            # For every card machine code; for the newest PTX too, from which later ones compile.
+            wanted = ";".join([*(f"{each}-real" for each in cards[:-1]), cards[-1]])
+            command.append(f"--config-settings=cmake.define.CUDA_PACKAGES={packages}")
+            command.append(f"--config-settings=cmake.define.CMAKE_CUDA_ARCHITECTURES={wanted}")
+        say(f"compiling ({'ten minutes or more' if cards else 'about three minutes'} on two cores)")
         run_logged(command, "the build")
         built = cached_wheel(work / "out")
         if built is None:
             raise BuildError("the build left no wheel")
+        if cards:
+            check_cuda(built, packages, cards)
         partial = home / f"{built.name}.part"
         shutil.copy(built, partial)
         return partial.rename(home / built.name)
+
+
+# ---- CUDA ------------------------------------------------------------------------------------------------------------
+
+
+def cuda_packages(work: Path) -> Path:
+    """Installs CUDA's compiler and libraries beside the source; returns their folder `nvidia`."""
+    say("fetching CUDA (2 GB unpacked)")
+    pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(work / "cuda")]
+    run_logged([*pip, *SOURCE["cuda"]["build"]], "pip install nvidia-…")
+    return work / "cuda" / "nvidia"
+
+
+def for_cuda(project: Path) -> None:
+    """Names the wheel of a build for CUDA, and lets it ask for CUDA's libraries."""
+    text = project.read_text()
+    wanted = "".join(f', "{each}"' for each in SOURCE["cuda"]["wanted"])
+    text = text.replace('version = "1.0.0"', 'version = "1.0.0+cu13"')
+    project.write_text(re.sub(r"^dependencies = \[(.+)\]$", rf"dependencies = [\1{wanted}]", text, flags=re.MULTILINE))
+
+
+def check_cuda(wheel: Path, packages: Path, cards: list[str]) -> None:
+    """A build that could not be run here is at least linked: every library is found, by the names that an installed
+    wheel finds them by, CUDA's functions are called, and there is code for every card."""
+    with tempfile.TemporaryDirectory(prefix="rationale-check-") as folder:
+        site = Path(folder)
+        with zipfile.ZipFile(wheel) as archive:
+            name = next(name for name in archive.namelist() if name.endswith(".so"))
+            archive.extract(name, site)
+        (site / "nvidia").symlink_to(packages)
+        library = str(site / name)
+        found = subprocess.run(["ldd", library], capture_output=True, text=True).stdout
+        for needed in ("libcudart.so", "libcublas.so", "libcurand.so", "libcudnn.so"):
+            if f"{needed}." not in found:
+                raise BuildError(f"{name} is not linked with {needed}")
+        if missing := [line.split()[0] for line in found.splitlines() if "not found" in line]:
+            raise BuildError(f"{name} finds no {', '.join(missing)}")
+        called = subprocess.run(["nm", "--dynamic", "--undefined-only", library], capture_output=True, text=True).stdout
+        for function in ("cublasSgemm_v2", "cudnnConvolutionForward", "curandGenerateUniform", "cudaMalloc"):
+            if not re.search(rf"\b{function}\b", called):
+                raise BuildError(f"{name} does not call {function}")
+        listed = [str(packages / "cu13/bin/cuobjdump"), "--list-elf", library]
+        code = subprocess.run(listed, capture_output=True, text=True, check=True).stdout
+        there = sorted(set(re.findall(r"\.sm_(\d+)\.cubin", code)))
+        if absent := [each for each in cards if each not in there]:
+            raise BuildError(f"{name} holds code for {', '.join(there)}, not for {', '.join(absent)}")
+        say(f"linked with CUDA; machine code for {', '.join(there)}")
 
 
 def given_wheel(given: str) -> Path:
