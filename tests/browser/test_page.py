@@ -95,7 +95,14 @@ def test_a_click_on_a_class_explains_it_and_vs_contrasts(opened: Open) -> None:
     holds(page, "document.querySelector('.caption').textContent.includes('3 rather than 7')")
     assert "target=3" in page.url
     assert "against=7" in page.url
-    assert text(page, ".equation").startswith("f(x) − f′(x)")
+    difference = "f(x) − f′(x)"  # whose shares all numbers are now
+    assert text(page, ".equation").startswith(difference)
+    assert difference in text(page, ".ends")
+    page.locator(".tile").first.click()
+    holds(page, f"document.querySelector('#channel .numbers').textContent.includes('{difference}')")
+    holds(page, f"document.querySelectorAll('#channel .pane')[2].textContent.includes('{difference}')")
+    page.get_by_role("tab", name="Account").click()
+    holds(page, f"document.querySelector('#account .hint').textContent.includes('{difference}')")
 
 
 def test_opacity_sign_and_colours_change_what_is_drawn(opened: Open) -> None:
@@ -146,6 +153,8 @@ def test_activation_relevance_or_both(opened: Open) -> None:
         page.locator("#tiles .segments").get_by_text(show, exact=True).click()
         until(lambda shown=shown: page.locator(".tile >> nth=0 >> .map:visible").count() == shown)
         until(lambda: maps(page)["painted"])
+        told = page.locator(".tile >> nth=0 >> .bar span").get_attribute("class")
+        assert told == ("fires" if show == "Activation" else "for")  # the bar tells what the number tells
 
 
 MAPS = """() => { const sheet = document.querySelector('#tiles .drawn'), at = sheet.getBoundingClientRect();
@@ -375,6 +384,7 @@ def test_what_a_crop_leaves_out_is_greyed(opened: Open) -> None:
     assert found["ratio"] == pytest.approx(2, abs=0.02)
     assert found["covers"]
     assert "grayscale" in found["filter"]
+    assert "cut off" in page.locator("#stage .picture").get_attribute("title")
     assert painted(page, ".outside") > 50
     page.get_by_label("Model").select_option("flight")  # stretches: nothing is left out
     holds(page, "document.querySelector('.outside').hidden")
