@@ -83,6 +83,8 @@ def test_the_first_look_has_everything(opened: Open) -> None:
     assert page.locator(".tile").count() > 10
     assert "f(x) =" in text(page, ".equation")
     assert text(page, ".ends span >> nth=0").startswith("−")
+    middle, bar = (page.locator(each).bounding_box() for each in (".ends span >> nth=1", ".ramp"))
+    assert abs(middle["x"] + middle["width"] / 2 - bar["x"] - bar["width"] / 2) < 3  # under the bar's white
 
 
 def test_a_click_on_a_class_explains_it_and_vs_contrasts(opened: Open) -> None:

@@ -73,7 +73,8 @@ export function mount(root, page) {
     if (barred !== colours) drawBar(bar, (barred = colours));
     const scale = drawn.entry ? drawn.entry.scale / state.boost : 0;
     say(ends.firstChild, `−${number(scale)}`);
-    say(ends.lastChild, `+${number(scale)} ${drawn.unit}`);
+    say(ends.children[1], drawn.unit || "0");
+    say(ends.lastChild, `+${number(scale)}`);
     const times = page.rate.times.length;
     const late = page.rate.latency;
     say(speed, page.live && times > 2 && late ? `${(times / 2).toFixed(0)} pictures/s, ${Math.round(late)} ms from frame to screen` : "");
