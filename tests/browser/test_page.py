@@ -83,6 +83,8 @@ def test_the_first_look_has_everything(opened: Open) -> None:
     assert page.locator(".tile").count() > 10
     assert "f(x) =" in text(page, ".equation")
     assert text(page, ".ends span >> nth=0").startswith("−")
+    middle, bar = (page.locator(each).bounding_box() for each in (".ends span >> nth=1", ".ramp"))
+    assert abs(middle["x"] + middle["width"] / 2 - bar["x"] - bar["width"] / 2) < 3  # under the bar's white
 
 
 def test_a_click_on_a_class_explains_it_and_vs_contrasts(opened: Open) -> None:
@@ -95,7 +97,14 @@ def test_a_click_on_a_class_explains_it_and_vs_contrasts(opened: Open) -> None:
     holds(page, "document.querySelector('.caption').textContent.includes('3 rather than 7')")
     assert "target=3" in page.url
     assert "against=7" in page.url
-    assert text(page, ".equation").startswith("f(x) − f′(x)")
+    difference = "f(x) − f′(x)"  # whose shares all numbers are now
+    assert text(page, ".equation").startswith(difference)
+    assert difference in text(page, ".ends")
+    page.locator(".tile").first.click()
+    holds(page, f"document.querySelector('#channel .numbers').textContent.includes('{difference}')")
+    holds(page, f"document.querySelectorAll('#channel .pane')[2].textContent.includes('{difference}')")
+    page.get_by_role("tab", name="Account").click()
+    holds(page, f"document.querySelector('#account .hint').textContent.includes('{difference}')")
 
 
 def test_opacity_sign_and_colours_change_what_is_drawn(opened: Open) -> None:
@@ -146,6 +155,8 @@ def test_activation_relevance_or_both(opened: Open) -> None:
         page.locator("#tiles .segments").get_by_text(show, exact=True).click()
         until(lambda shown=shown: page.locator(".tile >> nth=0 >> .map:visible").count() == shown)
         until(lambda: maps(page)["painted"])
+        told = page.locator(".tile >> nth=0 >> .bar span").get_attribute("class")
+        assert told == ("fires" if show == "Activation" else "for")  # the bar tells what the number tells
 
 
 MAPS = """() => { const sheet = document.querySelector('#tiles .drawn'), at = sheet.getBoundingClientRect();
@@ -308,20 +319,24 @@ RECORD = """async () => { const canvas = document.createElement('canvas'); canva
   let text = ''; for (const byte of buffer) text += String.fromCharCode(byte); return btoa(text); }"""
 
 
+BAR = """() => { const canvas = document.querySelector('.seen'), row = Math.round(canvas.height * 0.43);
+  const d = canvas.getContext('2d').getImageData(0, row, canvas.width, 1).data; let sum = 0, count = 0;
+  for (let x = 0; x < canvas.width; x += 1) if (d[4 * x] > 200) { sum += x; count += 1; }
+  return count ? sum / count / canvas.width : -1; }"""
+
+
 def test_a_video_plays_pauses_steps_and_scrubs(opened: Open) -> None:
-    page = opened("model=flight")
+    """The bar wanders from left to right: the page must see the frame of the place that was chosen, not the one before."""
+    page = opened("model=flight&opacity=0")
     content = base64.b64decode(page.evaluate(RECORD))
     page.locator("input[type=file]").set_input_files({"name": "a.webm", "mimeType": "video/webm", "buffer": content})
     page.get_by_role("button", name="Pause").wait_for()
     changes(page, ".seen")
     page.get_by_role("button", name="Pause").click()
-    page.wait_for_timeout(600)
     time = "document.querySelector('.playing output').textContent"
-    page.get_by_label("Place in the video").fill("0.1")
-    page.wait_for_timeout(600)
-    early = canvas(page, ".seen")
-    page.get_by_label("Place in the video").fill("0.8")
-    until(lambda: canvas(page, ".seen") != early)
+    for place, low, high in (("0.1", 0, 0.45), ("0.8", 0.6, 1), ("0.1", 0, 0.45), ("0.8", 0.6, 1)):
+        page.get_by_label("Place in the video").fill(place)
+        until(lambda low=low, high=high: low < page.evaluate(BAR) < high)
     before = page.evaluate(time)
     for _ in range(5):
         page.get_by_label("One frame back").click()
@@ -371,6 +386,7 @@ def test_what_a_crop_leaves_out_is_greyed(opened: Open) -> None:
     assert found["ratio"] == pytest.approx(2, abs=0.02)
     assert found["covers"]
     assert "grayscale" in found["filter"]
+    assert "cut off" in page.locator("#stage .picture").get_attribute("title")
     assert painted(page, ".outside") > 50
     page.get_by_label("Model").select_option("flight")  # stretches: nothing is left out
     holds(page, "document.querySelector('.outside').hidden")

@@ -75,6 +75,9 @@ export function percent(share) {
 /** A share of the score as a percentage, with its sign where it speaks against. */
 export const shareOf = (part, whole) => `${((100 * part) / (Math.abs(whole) || 1)).toFixed(1).replace("-", "−")} %`;
 
+/** What the shares of an answer are shares of. */
+export const wholeOf = (answer) => (answer.against === null ? "f(x)" : "f(x) − f′(x)");
+
 /** Replaces what an element holds only where it differs, so that nothing flickers, nor is laid out for nothing. */
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;

@@ -12,6 +12,8 @@ export class Video {
     input.name = file.name;
     const video = Object.assign(document.createElement("video"), { muted: true, loop: true, playsInline: true });
     input.video = video;
+    input.sought = 0; // how often another place was looked for and found
+    video.addEventListener("seeked", () => (input.sought += 1));
     await new Promise((resolve, reject) => {
       video.onloadeddata = resolve;
       video.onerror = () => reject(new Error(`${file.name}: this browser cannot play it; try MP4 (H.264) or WebM.`));
@@ -33,9 +35,10 @@ export class Video {
     this.video.currentTime = 0;
   }
 
+  /** Nothing while a place is looked for: the time is the new one by then, the picture still the old one. */
   grab() {
-    const { videoWidth: width, videoHeight: height } = this.video;
-    return width ? { drawable: this.video, width, height, mark: this.video.currentTime } : null;
+    const { videoWidth: width, videoHeight: height, currentTime, seeking } = this.video;
+    return width && !seeking ? { drawable: this.video, width, height, mark: `${currentTime} ${this.sought}` } : null;
   }
 
   /** Play, step and scrub. */

@@ -1,12 +1,12 @@
 // The account: what every layer received of the score, passed on, and kept in biases and stabiliser.
-import { dress, el, number, say } from "../dom.js";
+import { dress, el, number, say, wholeOf } from "../dom.js";
 
 const COLUMNS = [["received", "received"], ["passed_on", "passed on"], ["bias", "biases"], ["stabiliser", "stabiliser"]];
 
 const SMALL = 1e-3; // share of the score below which a number is "≈ 0", and told exactly by its tooltip
 
 export function mount(root, page) {
-  const hint = el("p.hint", {}, "In units of the score f(x), from the score down to the pixels: received = passed on + biases + stabiliser, up to rounding.");
+  const hint = el("p.hint");
   const body = el("tbody");
   const table = el("table.ledger", {}, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "layer"), ...COLUMNS.map(([, text]) => el("th.n", { scope: "col" }, text)))), body);
   root.append(hint, table);
@@ -14,6 +14,7 @@ export function mount(root, page) {
   return (words) => {
     const { answer, state } = page;
     if (!words || !answer?.ledger || state.tab !== "account") return;
+    say(hint, `In units of the score ${wholeOf(answer)}, from the score down to the pixels: received = passed on + biases + stabiliser, up to rounding.`);
     while (body.children.length < answer.ledger.length) body.append(row(page));
     const scale = Math.abs(answer.score) || 1;
     for (const [each, item] of [...body.children].entries()) {
@@ -27,7 +28,7 @@ export function mount(root, page) {
       choose.title = `Look at ${account.layer}: ${account.type}, rule ${account.rule}, residual ${number(account.residual, 1)}`;
       for (const [place, cell] of cells.entries()) {
         const value = account[COLUMNS[place][0]];
-        const exact = `${COLUMNS[place][1]}: ${number(value)} of f(x) = ${number(answer.score)}`;
+        const exact = `${COLUMNS[place][1]}: ${number(value)} of ${wholeOf(answer)} = ${number(answer.score)}`;
         say(cell, value && Math.abs(value) < SMALL * scale ? "≈ 0" : number(value));
         if (cell.title !== exact) cell.title = exact;
       }

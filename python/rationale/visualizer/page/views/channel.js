@@ -1,6 +1,6 @@
 // The chosen channel enlarged, the pixels that spoke through it, and a backward view.
 import { drawColours, drawMap, table } from "../colours.js";
-import { button, el, mark, number, say, segments, shareOf, signed } from "../dom.js";
+import { button, el, mark, number, say, segments, shareOf, signed, wholeOf } from "../dom.js";
 import { toggleLock } from "../keyboard.js";
 import { METHOD_WORDS } from "./stage.js";
 
@@ -43,8 +43,8 @@ export function mount(root, page) {
       through.draw(spoke, table({ map, gamma, boost, sign }));
       if (words) {
         const sum = arrays.sums?.values[state.channel];
-        say(numbers, `${sum === undefined ? "" : `Relevance ${signed(sum)}, ${shareOf(sum, answer.score)} of ${answer.against === null ? "f(x)" : "the difference"}. `}Highest activation ${number(arrays.peaks.values[state.channel])}.`);
-        through.say(spoke ? `Pixels that spoke through it: ${signed(answer.through.sum)} of f(x)` : "Pixels that spoke through it");
+        say(numbers, `${sum === undefined ? "" : `Relevance ${signed(sum)}, ${shareOf(sum, answer.score)} of ${wholeOf(answer)}. `}Highest activation ${number(arrays.peaks.values[state.channel])}.`);
+        through.say(spoke ? `Pixels that spoke through it: ${signed(answer.through.sum)} of ${wholeOf(answer)}` : "Pixels that spoke through it");
       }
       through.root.hidden = !arrays["channel-relevance"] || page.layerNamed(state.layer)?.type === "Input";
     }

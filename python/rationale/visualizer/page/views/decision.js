@@ -1,5 +1,5 @@
 // The decision: the classes with their probabilities, or values where the network gives none, which of them is explained, and the sentence.
-import { button, dress, el, mark, number, percent, say, signed } from "../dom.js";
+import { button, dress, el, mark, number, percent, say, signed, wholeOf } from "../dom.js";
 
 export function mount(root, page) {
   const heading = el("h2", {}, el("span.label"), el("span.probability"));
@@ -47,8 +47,7 @@ export function mount(root, page) {
       : state.target !== null ? `The heatmap explains ${target}. Click it again to explain the predicted class.` : "");
     note.hidden = !note.textContent;
     const kept = answer.score - answer.arrived;
-    const name = answer.against === null ? "f(x)" : "f(x) − f′(x)";
-    say(score, `${name} = ${number(answer.score)} = `);
+    say(score, `${wholeOf(answer)} = ${number(answer.score)} = `);
     say(arrived, `${number(answer.arrived)} on the pixels`);
     arrived.className = answer.arrived >= 0 ? "for" : "against";
     say(sign, kept >= 0 ? " + " : " − ");

@@ -1,6 +1,6 @@
 // The picture as the network sees it, with the heatmap over it; what the crop leaves out, greyed; the examples.
 import { drawBar, drawColours, drawMap, drawPicture, table } from "../colours.js";
-import { button, dress, el, mark, number, say, segments, slider } from "../dom.js";
+import { button, dress, el, mark, number, say, segments, slider, wholeOf } from "../dom.js";
 
 const SHOWS = [
   ["class", "Class", "The pixels that spoke for and against the explained class (z)"],
@@ -73,7 +73,8 @@ export function mount(root, page) {
     if (barred !== colours) drawBar(bar, (barred = colours));
     const scale = drawn.entry ? drawn.entry.scale / state.boost : 0;
     say(ends.firstChild, `−${number(scale)}`);
-    say(ends.lastChild, `+${number(scale)} ${drawn.unit}`);
+    say(ends.children[1], drawn.unit || "0");
+    say(ends.lastChild, `+${number(scale)}`);
     const times = page.rate.times.length;
     const late = page.rate.latency;
     say(speed, page.live && times > 2 && late ? `${(times / 2).toFixed(0)} pictures/s, ${Math.round(late)} ms from frame to screen` : "");
@@ -88,14 +89,14 @@ function chosen(page) {
   const label = model.labels[answer.target];
   const spoke = answer.against === null ? label : `${label} rather than ${model.labels[answer.against]}`;
   const arrays = answer.arrays;
-  const unit = "of f(x)/pixel";
+  const unit = `of ${wholeOf(answer)} a pixel`;
   if (state.stage === "through" && arrays.through) {
     return { entry: arrays.through, pale: 1, sign: state.sign, unit, words: `What spoke for (red) and against (blue) ${spoke} through channel ${answer.through.channel}` };
   }
   if (state.stage === "channel" && arrays["channel-activation"]) {
     const relevance = state.show !== "activation" && arrays["channel-relevance"];
     const what = relevance ? `Relevance for ${spoke}` : "Activation";
-    return { entry: relevance || arrays["channel-activation"], pale: 1, sign: relevance ? state.sign : "both", activation: !relevance, whole: true, unit: relevance ? "of f(x)/place" : "", words: `${what} in channel ${answer.layer.channel} of ${answer.layer.name}` };
+    return { entry: relevance || arrays["channel-activation"], pale: 1, sign: relevance ? state.sign : "both", activation: !relevance, whole: true, unit: relevance ? `of ${wholeOf(answer)} a place` : "", words: `${what} in channel ${answer.layer.channel} of ${answer.layer.name}` };
   }
   if (state.stage === "backward" && arrays.backward) {
     const from = answer.backward.of_class ? label : `channel ${answer.backward.channel} of ${answer.backward.layer}`;
@@ -133,6 +134,8 @@ function place(page, picture, inside, outside) {
   dress(picture, "--ratio", ratio);
   for (const [each, side] of ["left", "top", "width", "height"].entries()) dress(inside, side, `${Number((100 * crop[each]).toFixed(3))}%`);
   outside.hidden = !(cropped && shown?.drawable);
+  picture.classList.toggle("cropped", !outside.hidden);
+  picture.title = cropped ? "The network sees what the frame encloses; what lies outside, in grey, is cut off before" : "";
   if (outside.hidden) return;
   const width = Math.min(480, shown.width);
   const height = Math.round((width * shown.height) / shown.width);

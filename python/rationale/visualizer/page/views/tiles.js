@@ -1,6 +1,6 @@
 // The chosen layer, one tile a channel: activation, relevance or both; sorted and filtered by either.
 import { table } from "../colours.js";
-import { button, dress, el, mark, number, say, segments, shareOf, signed, slider } from "../dom.js";
+import { button, dress, el, mark, number, say, segments, shareOf, signed, slider, wholeOf } from "../dom.js";
 import { choose } from "../keyboard.js";
 import { Sheet } from "./sheet.js";
 
@@ -104,7 +104,8 @@ function fill(page, grid, layer) {
   dress(grid, "--shape", Math.max(0.5, Math.min(2.5, wide)));
   grid.classList.toggle("both", Boolean(both));
   while (grid.children.length < layer.shown.length) grid.append(tile(page));
-  const strongest = sums ? Math.max(...sums.values.map(Math.abs)) : 0;
+  const strengths = state.show === "activation" || !sums ? peaks.values : sums.values; // what the numbers and bars tell
+  const strongest = Math.max(...strengths.map(Math.abs));
   for (const [each, item] of [...grid.children].entries()) {
     item.hidden = each >= layer.shown.length;
     if (item.hidden) continue;
@@ -118,14 +119,13 @@ function fill(page, grid, layer) {
     speaks.hidden = !relevances || state.show === "activation";
     const sum = sums?.values[channel];
     const bar = item.querySelector(".bar span");
-    bar.parentElement.hidden = !sums;
-    if (sums) {
-      bar.className = sum >= 0 ? "for" : "against";
-      dress(bar, "--share", strongest ? (Math.abs(sum) / strongest).toFixed(3) : 0);
-    }
-    const value = state.show === "activation" || !sums ? number(peaks.values[channel], 2) : signed(sum, 2);
+    const strength = strengths[channel];
+    const activation = strengths === peaks.values;
+    bar.className = activation ? "fires" : strength >= 0 ? "for" : "against";
+    dress(bar, "--share", strongest ? (Math.abs(strength) / strongest).toFixed(3) : 0);
+    const value = activation ? number(strength, 2) : signed(strength, 2);
     const words = sums
-      ? `Channel ${channel}: relevance ${signed(sum)}, ${shareOf(sum, answer.score)} of ${answer.against === null ? "f(x)" : "the difference"}; highest activation ${number(peaks.values[channel])}`
+      ? `Channel ${channel}: relevance ${signed(sum)}, ${shareOf(sum, answer.score)} of ${wholeOf(answer)}; highest activation ${number(peaks.values[channel])}`
       : `Channel ${channel}: highest activation ${number(peaks.values[channel])}`;
     mark(item, "title", words);
     say(item.querySelector(".unit"), `#${channel}`);
@@ -135,10 +135,10 @@ function fill(page, grid, layer) {
 
 function showMaps(page, grid, sheet, layer) {
   const { show, map, gamma, boost, sign, labels } = page.state;
-  const { activations, relevances, sums } = page.answer.arrays;
+  const { activations, relevances } = page.answer.arrays;
   const fires = show !== "relevance" || !relevances;
   const speaks = show !== "activation" && relevances;
-  const arrangement = [layer.shown.length, fires, Boolean(speaks), labels, Boolean(sums), grid.style.getPropertyValue("--shape")].join();
+  const arrangement = [layer.shown.length, fires, Boolean(speaks), labels, grid.style.getPropertyValue("--shape")].join();
   sheet.show([
     fires ? { maps: activations, colours: table({ gamma, boost, activation: true }) } : null,
     speaks ? { maps: relevances, colours: table({ map, gamma, boost, sign }) } : null,
