@@ -86,6 +86,18 @@ def test_pictures_of_one_name_do_not_overwrite_each_other(digit_files: list[Path
     assert labels == ["7", "2"]
 
 
+def test_a_class_is_explained_rather_than_another(digit_files: list[Path], tmp_path: Path) -> None:
+    done = run("explain", digit_files[0], "--class", "7", "--against", "2", "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "7 rather than 2" in done.stdout
+    told = json.loads((tmp_path / "out" / "explanation.json").read_text())
+    assert (told["target"], told["against"]) == ("7", "2")
+    wrong = run("explain", digit_files[0], "--against", "12", "--out", tmp_path / "wrong")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "no class '12'" in wrong.stderr
+    assert not (tmp_path / "wrong").exists()
+
+
 def test_bad_pictures_are_named_and_the_others_explained(digit_files: list[Path], tmp_path: Path) -> None:
     text, empty = tmp_path / "text.png", tmp_path / "empty.png"
     text.write_text("no picture")

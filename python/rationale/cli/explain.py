@@ -29,6 +29,7 @@ def explain(
     ],
     model: ModelOption = "mnist",
     target: Annotated[str | None, typer.Option("--class", help="Explain this class, not the predicted one.")] = None,
+    against: Annotated[str | None, typer.Option("--against", help="Why that class rather than this one?")] = None,
     composite: CompositeOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the results go.")] = Path("explained"),
     title: Annotated[str | None, typer.Option("--title", help="Heading of the report.")] = None,
@@ -49,6 +50,8 @@ def explain(
     loaded.network  # noqa: B018  a broken model is one error, not one for each picture
     if target is not None:
         loaded.class_number(target)
+    if against is not None:
+        loaded.class_number(against)
     make_folder(out)
     given, failed = _given(images)
     pictures = list(given)
@@ -72,6 +75,7 @@ def explain(
             list(views.values()),
             names,
             target=target,
+            against=against,
             composite=rules,
             sentences=says,
             regions=[known.of(picture) if known else None for picture in views],
@@ -143,6 +147,8 @@ def _summary(explanation: "Explanation") -> str:
     if explanation.target_index != explanation.index or explanation.meaning == "labels":
         found = said(explanation.meaning, dict(explanation.classes)[explanation.target])
         line += f", explained for {explanation.target} ({found})"
+    if explanation.against is not None:
+        line += f", {explanation.target} rather than {explanation.against}"
     channels = explanation.strongest_channels(3)
     parts = ", ".join(f"#{each.number} {signed(each.relevance)}" for each in channels)
     if explanation.sentence:
