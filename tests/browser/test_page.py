@@ -562,7 +562,8 @@ def test_nothing_overlaps_or_runs_out_of_the_page(opened: Open, size: tuple[int,
     page = opened(f"model={model}&example=7", size)
     page.locator(".tile").first.click()
     holds(page, "document.querySelector('#channel .numbers').textContent.includes('%')")
-    page.wait_for_timeout(700)
+    until(lambda: painted(page, "#channel .pane >> nth=2 >> canvas") > 50)
+    assert "channel" in text(page, "#channel > .pane .caption")  # what it looks back from, not still the class
     width, height = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
     assert width <= size[0]
     if size[0] > 820:

@@ -174,10 +174,20 @@ class Page {
     this.pump();
   }
 
-  /** What a quick answer lacks and the one before it, about the same picture, had. */
+  /** What a quick answer lacks and the one before it, about the same picture, had, if it is still what is wanted. */
   keepFrom(old, answer) {
+    const { state } = this;
+    const origin = this.backwardOrigin();
+    const wanted = {
+      through: () => old.layer?.name === state.layer && old.through.channel === state.channel,
+      backward: () => {
+        const { method, layer, channel, of_class } = old.backward;
+        return method === state.method && (origin.layer ? !of_class && layer === origin.layer && channel === origin.channel : of_class);
+      },
+      sentence: () => true,
+    };
     const carry = (part, array) => {
-      if (!(part in answer) && part in old) {
+      if (!(part in answer) && part in old && wanted[part]()) {
         answer[part] = old[part];
         if (array in old.arrays) answer.arrays[array] = old.arrays[array];
       }
