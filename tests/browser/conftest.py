@@ -76,7 +76,8 @@ def opened(browser: object, server: Served) -> Iterator[Callable[..., object]]:
         page.goto(server.url("/") + (f"#{hash_}" if hash_ else ""))
         until(
             lambda: page.evaluate(
-                "document.querySelector('#decision .label')?.textContent && document.querySelector('.tile')"
+                "(document.querySelector('#decision .label')?.textContent && document.querySelector('.tile'))"
+                " || document.querySelector('#message').textContent.startsWith('Drop a picture')"  # no data set at hand
             )
         )
         return page
