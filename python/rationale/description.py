@@ -8,8 +8,8 @@ import json
 import math
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -19,6 +19,7 @@ from msgspec import Meta
 from rationale.errors import ModelError, RuleError
 from rationale.fetching import is_fetched
 from rationale.lrp.composites import get_composite
+from rationale.network import Meaning
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
@@ -77,8 +78,8 @@ class Output:
     ]
     target_layer: Annotated[str | None, Meta(description="the layer of the scores, where there are several")] = None
     feature_layer: Annotated[str | None, Meta(description="the layer whose channels are the units")] = None
-    meaning: Annotated[Literal["classes", "labels", "values"] | None, Meta(description="classes, labels or values")] = (
-        field(default=None, repr=False)
+    meaning: Annotated[Meaning | None, Meta(description="classes, labels or values")] = field(
+        default=None, repr=False
     )  # heatmaps do not depend on it
 
 
@@ -302,8 +303,8 @@ def _with_absolute_names(description: Description, here: Path) -> Description:
 
 def reference() -> str:
     """docs/model-toml.md: every key with its meaning, choices and default."""
-    tables = schema()["$defs"]
-    top = tables.pop("Description")
+    tables = [(each, table) for each, hint in _fields(Description) if (table := _table_of(hint)) is not None]
+    plain = [(each, hint) for each, hint in _fields(Description) if _table_of(hint) is None]
     lines = [
         "# model.toml",
         "",
@@ -311,38 +312,30 @@ def reference() -> str:
         "rationale.description docs`; do not edit. Editors check and complete it by `prototxt/model.schema.json`,",
         "which its first line names (`#:schema ../model.schema.json`). A key that is not listed here is an error.",
         "",
-        *_rows(top, [name for name, each in top["properties"].items() if not _is_table(each)]),
+        *_rows(plain),
     ]
-    for name, each in top["properties"].items():
-        if _is_table(each):
-            table = tables[name.capitalize()]
-            must = "" if name in top["required"] else " (may be left out)"
-            words = " ".join(table["description"].split())
-            lines += ["", f"## [{name}]{must}", "", words, "", *_rows(table, list(table["properties"]))]
+    for each, table in tables:
+        must = "" if _is_wanted(each) else " (may be left out)"
+        words = " ".join((table.__doc__ or "").split())
+        lines += ["", f"## [{each.name}]{must}", "", words, "", *_rows(_fields(table))]
     return "\n".join(lines) + "\n"
 
 
-def _is_table(content: Mapping[str, Any]) -> bool:
-    return "$ref" in json.dumps(content)
-
-
-def _rows(table: Mapping[str, Any], names: list[str]) -> list[str]:
+def _rows(keys: Iterable[tuple[Any, Any]]) -> list[str]:
     lines = ["| key | what it is | if left out |", "| --- | --- | --- |"]
-    for name in names:
-        content = table["properties"][name]
-        default = "an error" if name in table["required"] else _default(content.get("default"))
-        lines.append(f"| `{name}` | {_meaning(content)} | {default} |")
+    for each, hint in keys:
+        meaning = next(_descriptions(hint), "text").replace("|", "\\|")
+        lines.append(f"| `{each.name}` | {meaning} | {'an error' if _is_wanted(each) else _default(each)} |")
     return lines
 
 
-def _meaning(content: Mapping[str, Any]) -> str:
-    inner = [each for each in content.get("anyOf", ()) if each.get("type") != "null"]
-    known = content.get("description") or next((each["description"] for each in inner if "description" in each), "text")
-    return str(known).replace("|", "\\|")
+def _is_wanted(each: Any) -> bool:
+    return each.default is MISSING and each.default_factory is MISSING
 
 
-def _default(value: Any) -> str:
-    return "nothing" if value in (None, "", [], {}) else f"`{json.dumps(value)}`"
+def _default(each: Any) -> str:
+    value = each.default if each.default is not MISSING else each.default_factory()
+    return f"`{json.dumps(value)}`" if value not in (None, "", (), {}) else "nothing"
 
 
 if __name__ == "__main__":

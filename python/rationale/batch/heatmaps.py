@@ -47,7 +47,7 @@ class Heatmaps:
 
     def __call__(self, model: Model, split: Split, rows: Sequence[int]) -> Arrays:
         """Everything of these pictures, by its name in the file."""
-        ((_, views),) = model.batches(split.images, rows, len(rows))
+        views = [model.view(split.images[row]) for row in rows]
         relevance = model.relevance(views, composite=self.composite)
         (input_name,) = model.network.inputs
         outcome = model.outcome()

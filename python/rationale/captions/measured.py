@@ -4,8 +4,8 @@ Kept in the user's cache, named by what it depends on: classifier, composite, pi
 interrupted measurement goes on where it stopped.
 """
 
+import io
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from rationale.errors import DataError
 from rationale.explainer.evidence import Evidence
 from rationale.fetching.digest import short_digest
 from rationale.model import Model
-from rationale.resources import cache_directory
+from rationale.resources import cache_directory, write_whole
 
 BATCH = 8  # another size changes last bits of what is learnt from
 _FORMAT = 3
@@ -85,8 +85,10 @@ def measured(
         for _ in done:
             pass
         pieces = [parts.read(start) for start in parts.starts]
-        arrays = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-        _write(path, arrays)
+        arrays: dict[str, Any] = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+        content = io.BytesIO()
+        np.savez(content, **arrays)
+        write_whole(path, content.getvalue())
         parts.remove()
     return _made_of(arrays)
 
@@ -100,7 +102,7 @@ class _Measuring:
 
     def __call__(self, model: Model, split: Split, rows: Sequence[int]) -> dict[str, NDArray[Any]]:
         assert split.parts is not None
-        ((_, views),) = model.batches(split.images, rows, len(rows))
+        views = [model.view(split.images[row]) for row in rows]
         (name,) = model.network.inputs
         labels = split.labels[list(rows)] if self.of_labels else None
         relevance = model.relevance(views, labels, keep=[name, model.evidence_layer])
@@ -138,13 +140,6 @@ def _path(model: Model, split: Split, of_labels: bool) -> Path:
         _FORMAT,
     )
     return cache_directory() / "evidence" / f"{short_digest(repr(what).encode())}.npz"
-
-
-def _write(path: Path, arrays: Mapping[str, Any]) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    with open(partial, "wb") as file:
-        np.savez(file, **arrays)
-    os.replace(partial, path)
 
 
 def _read(path: Path) -> Measured | None:

@@ -94,7 +94,7 @@ def read_annotations() -> list[Annotation]:
             raise DataError(f"{path}, line {line}: the class {row['class']!r} is none of {', '.join(Flight.classes)}")
         try:
             for each in cells.values():
-                cells_mask("A1" if each in "-" else each, ROWS, COLUMNS)
+                list(_runs(each) if each not in "-" else ())
         except DataError as error:
             raise DataError(f"{path}, line {line}: {error}") from error
         found.append(Annotation(row["id"], row["class"], {name: row[name] for name in ATTRIBUTES}, cells))
@@ -141,13 +141,17 @@ def cells_mask(cells: str, height: int, width: int) -> Mask:
         DataError: there are no such cells.
     """
     mask = np.zeros((height, width), bool)
-    for run in cells.split("+"):
-        first, _, last = run.partition("-")
-        left, top = _cell(first, cells)
-        right, bottom = _cell(last or first, cells)
+    for (left, top), (right, bottom) in _runs(cells):
         rows = slice(round(top * height / ROWS), round((bottom + 1) * height / ROWS))
         mask[rows, round(left * width / COLUMNS) : round((right + 1) * width / COLUMNS)] = True
     return mask
+
+
+def _runs(cells: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """First and last cell, (column, row), of each run."""
+    for run in cells.split("+"):
+        first, _, last = run.partition("-")
+        yield _cell(first, cells), _cell(last or first, cells)
 
 
 def _cell(text: str, cells: str) -> tuple[int, int]:

@@ -101,24 +101,25 @@ def _is_class(path: Path) -> bool:
 def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    return sorted(path for path in folder.iterdir() if _is_picture(path) and path.is_file())
 
 
 def pictures_below(folder: Path) -> list[Path]:
-    """All pictures in a directory and the directories in it, in order; what is hidden (".name") is passed over."""
-    found = []
+    """All pictures in a directory and the directories in it, in order; what is hidden (".name") is passed over.
+
+    Links are followed, but not back to where they are.
+    """
+    here, found = folder.resolve(), []
     for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
+        if not path.is_dir():
+            found += [path] if _is_picture(path) else []
+        elif not path.name.startswith(".") and path.resolve() not in (here, *here.parents):
             found += pictures_below(path)
-        elif path.suffix.lower() in SUFFIXES:
-            found.append(path)
     return found
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def _fingerprint(path: Path) -> np.ndarray:

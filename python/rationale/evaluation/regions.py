@@ -106,10 +106,13 @@ def measure_regions(
         raise OptionError(f"the split {split.name!r} does not know where its objects are")
     found = []
     (name,) = model.network.inputs
-    for rows, views in model.batches(split.images, size=BATCH):
+    for start in range(0, len(split), BATCH):
+        rows = range(start, min(start + BATCH, len(split)))
+        photos = [split.images[row] for row in rows]
+        views = [model.view(photo) for photo in photos]
         relevance = model.relevance(views, composite=composite, keep=[name], network=network)[name].sum(axis=1)
-        for row, heatmap in zip(rows, relevance, strict=True):
-            regions = regions_of(model, split.images[row], split.objects[row])
+        for row, photo, heatmap in zip(rows, photos, relevance, strict=True):
+            regions = regions_of(model, photo, split.objects[row])
             parts = split.parts[row] if split.parts is not None else {}
             regions |= {part: model.view_mask(mask) for part, mask in parts.items()}
             found.append(relevance_shares(heatmap, regions))

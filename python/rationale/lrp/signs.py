@@ -24,7 +24,5 @@ def nonnegative_blobs(network: Network) -> Signs:
 def _gives_no_negative(network: Network, node: Node, inputs: frozenset[int]) -> bool:
     if node.type == "Input" or node.type in CONSTANTS:
         return all(bool((network.data(blob) >= 0).all()) for blob in node.tops)
-    if node.parameter is None:
-        return kind(node.type).keeps_sign(None) and set(node.bottoms) == inputs
     known = kind(node.type)
     return known.never_negative(node.parameter) or (known.keeps_sign(node.parameter) and set(node.bottoms) == inputs)

@@ -2,7 +2,7 @@
 
 from rationale.network.device import on_threads
 from rationale.network.graph import Graph, Node
-from rationale.network.head import MEANINGS
+from rationale.network.head import Meaning
 from rationale.network.kinds import kind
 from rationale.network.network import Network
 from rationale.network.outcome import Outcome
@@ -12,8 +12,8 @@ from rationale.network.sequence import SequenceNetwork
 from rationale.network.solver import Solver
 
 __all__ = [
-    "MEANINGS",
     "Graph",
+    "Meaning",
     "Network",
     "Node",
     "Outcome",

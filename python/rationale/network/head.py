@@ -8,7 +8,7 @@ at its end.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from rationale.errors import NetworkError
 from rationale.network.kinds import kind, measures_only
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from rationale.network.graph import Graph, Node
 
 # Probabilities of which one is true, by a Softmax; probabilities each of its own, by a Sigmoid; or none.
-MEANINGS = ("classes", "labels", "values")
+Meaning = Literal["classes", "labels", "values"]
+MEANINGS = get_args(Meaning)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rationale.errors import NetworkError
+from rationale.fetching.digest import short_digest
 from rationale.network import device
 from rationale.network.build import build_net
 from rationale.network.check import check_network
@@ -117,6 +118,10 @@ class SequenceNetwork:
                 blobs[each].data[...] = values
             self.net._forward(0, len(self.net.layers) - 1)
         return {each: blobs[each].data.copy() for each in self.net.outputs}
+
+    def fingerprint(self) -> str:
+        """Twelve digits of a SHA-256 over its weights."""
+        return short_digest(b"".join(blob.data.tobytes() for blobs in self.net.params.values() for blob in blobs))
 
     def lend_weights(self, other: "SequenceNetwork") -> None:
         """Lets another network with layers of the same names run on this one's weights, without a copy.

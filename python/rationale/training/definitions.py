@@ -26,8 +26,8 @@ def check_definitions(model: Model, lessons: "Lessons", *, judged: bool) -> None
     """
     how = model.explainer_settings
     evidence, words, classes = lessons.evidence, len(lessons.vocabulary), len(lessons.classes)
-    for path in (how.network, how.step):
-        network = SequenceNetwork.load(path, gpu=model.gpu)
+    long, step = (SequenceNetwork.load(path, gpu=model.gpu) for path in (how.network, how.step))
+    for network, path in ((long, how.network), (step, how.step)):
         _check_layers(network, GENERATOR)
         check_words_fit(network, "embedding", lessons.vocabulary, path)
         _check_outputs(network, "scores", words, "words, as the captions make")
@@ -42,13 +42,12 @@ def check_definitions(model: Model, lessons: "Lessons", *, judged: bool) -> None
     if not judged:
         return
     assert how.sentence_solver is not None
-    steps = SequenceNetwork.load(how.network, gpu=model.gpu).steps
     judge = SequenceNetwork.load(Solver.network_of(how.sentence_solver), gpu=model.gpu)
     _check_layers(judge, JUDGE)
     check_words_fit(judge, "embedding", lessons.vocabulary, how.sentence_solver)
     _check_outputs(judge, "class", classes, "classes")
-    if judge.steps < steps:
-        raise DataError(f"{judge.name}: has {judge.steps} steps; the generator's sentences have up to {steps}")
+    if judge.steps < long.steps:
+        raise DataError(f"{judge.name}: has {judge.steps} steps; the generator's sentences have up to {long.steps}")
 
 
 def check_words_fit(network: SequenceNetwork, layer: str, vocabulary: Vocabulary, path: Path) -> None:

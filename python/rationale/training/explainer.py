@@ -27,7 +27,7 @@ from rationale.explainer.vocabulary import PADDING, UNKNOWN, Vocabulary, sentenc
 from rationale.fetching.digest import file_digest, short_digest
 from rationale.model import Model
 from rationale.network import SequenceNetwork, Solver, on_threads
-from rationale.resources import as_json
+from rationale.resources import as_json, write_whole
 from rationale.training.definitions import check_definitions
 from rationale.training.loop import Progress, Report, folder_of_its_own, last_update, run, seed_of
 from rationale.training.rewards import (
@@ -233,9 +233,7 @@ def train_explainer(
             stage = Stage(model, known, folder / "discriminative", how.discriminative_solver, variant, seed)
             weights = stage.learn(None, watch("discriminative loss"), judge=judge, start=weights)
         path = folder / "explainer.caffemodel"
-        partial = path.with_suffix(".part")
-        partial.write_bytes(weights.read_bytes())
-        partial.replace(path)
+        write_whole(path, weights.read_bytes())
         length, digest = stage.network.steps - 1, weights_digest(path)
         spoken = Spoken(known.vocabulary, known.language, known.classes, variant, length, digest)
         write_spoken(folder / "explainer.json", spoken)
@@ -305,7 +303,7 @@ class Stage:
                 "seed": str(self.solver.parameter.random_seed),
                 "variant": self.variant,
                 **({"start": file_digest(start)[:12]} if start is not None else {}),
-                **({"judge": judge.fingerprint} if judge is not None else {}),
+                **({"judge": judge.network.fingerprint()} if judge is not None else {}),
             },
             last_update(self.solver, self.prototxt, iterations),
             update=update,

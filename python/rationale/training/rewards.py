@@ -8,7 +8,6 @@ from scipy.special import softmax
 
 from rationale.explainer.language import Language
 from rationale.explainer.vocabulary import UNKNOWN, Vocabulary, shifted
-from rationale.fetching.digest import short_digest
 from rationale.network import SequenceNetwork, Solver
 from rationale.training.loop import Report, last_update, run, seed_of
 
@@ -21,12 +20,6 @@ class SentenceClassifier:
     def __init__(self, network: SequenceNetwork, vocabulary: Vocabulary, language: Language | None) -> None:
         self.network = network
         self._hidden = hidden_words(vocabulary, language)
-
-    @property
-    def fingerprint(self) -> str:
-        """Twelve digits of a SHA-256 over its weights."""
-        layers = ("embedding", "reader")
-        return short_digest(b"".join(blob.tobytes() for name in layers for blob in self.network.parameters(name)))
 
     def probabilities(self, sentences: list[tuple[int, ...]]) -> NDArray[np.float64]:
         """Of each class, (N, classes)."""

@@ -32,7 +32,6 @@ class _Seen:
 
     frame: Frame
     view: Pixels
-    batch: Array
     size: tuple[int, int]  # of the picture itself, height and width
 
 
@@ -118,7 +117,7 @@ class Looker:
             self._seen = None
             pixels = load_image(pixels_of(frame, self._most_pixels))
             view = self.model.view(pixels)
-            self._seen = _Seen(frame, view, self.model.preprocess([view]), pixels.shape[:2])
+            self._seen = _Seen(frame, view, pixels.shape[:2])
         return self._seen
 
     def _conditions(self, question: Question) -> list[dict[str, int]]:
@@ -239,7 +238,7 @@ class Looker:
         if wanted.method == "relevance":
             told = propagate(
                 network,
-                seen.batch,
+                self.model.preprocess([seen.view]),
                 unit=channel,
                 target_layer=layer,
                 composite=self.model.composite(question.composite),
@@ -271,7 +270,7 @@ class Looker:
         else:
             (slope,) = network.backward(layer, gradient=seed).values()
         if wanted.method == "gradient-input":
-            return np.asarray((slope * seen.batch)[0].sum(axis=0))
+            return np.asarray((slope * self.model.preprocess([seen.view]))[0].sum(axis=0))
         if slope.shape[1] == 1:
             return np.asarray(slope[0, 0])
         return np.asarray(slope[0, ::-1] if self.model.description.input.colour == "bgr" else slope[0])
