@@ -69,6 +69,7 @@ def opened(browser: object, server: Served) -> Iterator[Callable[..., object]]:
         contexts.append(context)
         context.set_default_timeout(90_000)
         page = context.new_page()
+        slow_down(page)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
         page.on("request", lambda request: wrong.append(request.url) if not _own(request.url, server) else None)
@@ -86,6 +87,13 @@ def opened(browser: object, server: Served) -> Iterator[Callable[..., object]]:
     for context in contexts:
         context.close()
     assert wrong == []
+
+
+def slow_down(page: object) -> None:
+    """Makes the page's processor RATIONALE_SLOWDOWN times slower: tests that only hold on a fast machine then fail."""
+    rate = float(os.environ.get("RATIONALE_SLOWDOWN", "1"))
+    if rate > 1:
+        page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": rate})  # type: ignore[attr-defined]
 
 
 def _own(url: str, server: Served) -> bool:

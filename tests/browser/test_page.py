@@ -34,6 +34,16 @@ def holds(page: Any, script: str, seconds: float = 60) -> None:
     until(lambda: page.evaluate(script), seconds)
 
 
+def tells(page: Any, selector: str, words: str) -> None:
+    """Waits until an element's text holds some words: the page draws what has changed in the browser's next frame."""
+    until(lambda: words in text(page, selector))
+
+
+def links(page: Any, words: str, *, lost: bool = False) -> None:
+    """Waits until the address holds some words, or until they are `lost`."""
+    until(lambda: (words in page.url) != lost)
+
+
 def painted(page: Any, selector: str) -> float:
     """How much the colours of a canvas differ; 0 for an empty one."""
     script = """canvas => { const d = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
@@ -87,14 +97,14 @@ def turn_to_flight(page: Any) -> None:
 
 def test_the_first_look_has_everything(opened: Open) -> None:
     page = opened("example=7")
-    assert text(page, "#decision .label") == "7"
-    assert "%" in text(page, "#decision .probability")
-    assert painted(page, ".over") > 100
-    assert page.locator(".strip button").count() == 12
-    assert page.locator("#network button").count() == 8
-    assert page.locator(".tile").count() > 10
-    assert "f(x) =" in text(page, ".equation")
-    assert text(page, ".ends span >> nth=0").startswith("−")
+    tells(page, "#decision .label", "7")
+    tells(page, "#decision .probability", "%")
+    until(lambda: painted(page, ".over") > 100)
+    for selector, count in ((".strip button", 12), ("#network button", 8)):
+        until(lambda selector=selector, count=count: page.locator(selector).count() == count)
+    until(lambda: page.locator(".tile").count() > 10)
+    tells(page, ".equation", "f(x) =")
+    until(lambda: text(page, ".ends span >> nth=0").startswith("−"))
     middle, bar = (page.locator(each).bounding_box() for each in (".ends span >> nth=1", ".ramp"))
     assert abs(middle["x"] + middle["width"] / 2 - bar["x"] - bar["width"] / 2) < 3  # under the bar's white
 
@@ -104,14 +114,14 @@ def test_a_click_on_a_class_explains_it_and_vs_contrasts(opened: Open) -> None:
     before = canvas(page, ".over")
     page.get_by_title("Explain 3:", exact=False).click()
     holds(page, "document.querySelector('.caption').textContent.includes('speaks for 3')")
-    assert canvas(page, ".over") != before
+    until(lambda: canvas(page, ".over") != before)
     page.get_by_title("Why 3 rather than 7?").click()
     holds(page, "document.querySelector('.caption').textContent.includes('3 rather than 7')")
-    assert "target=3" in page.url
-    assert "against=7" in page.url
+    links(page, "target=3")
+    links(page, "against=7")
     difference = "f(x) − f′(x)"  # whose shares all numbers are now
-    assert text(page, ".equation").startswith(difference)
-    assert difference in text(page, ".ends")
+    until(lambda: text(page, ".equation").startswith(difference))
+    tells(page, ".ends", difference)
     page.locator(".tile").first.click()
     holds(page, f"document.querySelector('#channel .numbers').textContent.includes('{difference}')")
     holds(page, f"document.querySelectorAll('#channel .pane')[2].textContent.includes('{difference}')")
@@ -137,14 +147,14 @@ def test_opacity_sign_and_colours_change_what_is_drawn(opened: Open) -> None:
         page.get_by_label(label, exact=True).fill(value)
         until(lambda over=over: canvas(page, ".over") != over)
     page.get_by_text("numbers under tiles").click()
-    assert page.locator(".tile .text").first.is_hidden()
+    page.locator(".tile .text").first.wait_for(state="hidden")
 
 
 def test_layers_tiles_and_the_chosen_channel(opened: Open) -> None:
     page = opened("example=7")
     page.get_by_role("button", name="conv1, Convolution").click()
     holds(page, "document.querySelectorAll('.tile:not([hidden])').length <= 20")
-    assert "20 channels, each 24 × 24 places" in text(page, "#network .caption")
+    tells(page, "#network .caption", "20 channels, each 24 × 24 places")
     numbers = [
         abs(float(each.replace("−", "-"))) for each in page.locator(".tile:not([hidden]) .value").all_inner_texts()
     ]
@@ -167,8 +177,8 @@ def test_activation_relevance_or_both(opened: Open) -> None:
         page.locator("#tiles .segments").get_by_text(show, exact=True).click()
         until(lambda shown=shown: page.locator(".tile >> nth=0 >> .map:visible").count() == shown)
         until(lambda: maps(page)["painted"])
-        told = page.locator(".tile >> nth=0 >> .bar span").get_attribute("class")
-        assert told == ("fires" if show == "Activation" else "for")  # the bar tells what the number tells
+        told = "fires" if show == "Activation" else "for"  # the bar tells what the number tells
+        page.locator(f".tile >> nth=0 >> .bar span.{told}").wait_for(state="attached")
 
 
 MAPS = """() => { const sheet = document.querySelector('#tiles .drawn'), at = sheet.getBoundingClientRect();
@@ -187,6 +197,11 @@ def maps(page: Any) -> dict[str, Any]:
     return page.evaluate(MAPS)
 
 
+def lie_on_their_tiles(found: dict[str, Any]) -> bool:
+    """Maps fill their tiles, nothing is beside them, and they differ as channels do."""
+    return found["painted"] and found["edge"] == 0 and found["different"] > 0.8 * found["count"]
+
+
 @pytest.mark.parametrize("scale", [1, 2])
 def test_every_tile_that_is_seen_shows_its_own_maps(opened: Open, scale: int) -> None:
     """All maps lie on one canvas: wherever one scrolls, in whatever size of window, they must lie on their tiles."""
@@ -194,10 +209,7 @@ def test_every_tile_that_is_seen_shows_its_own_maps(opened: Open, scale: int) ->
     for size, scrolled in (((1440, 900), 0), ((1440, 900), 900), ((1100, 700), 300), ((390, 844), 500)):
         page.set_viewport_size({"width": size[0], "height": size[1]})
         page.locator(".rolls").evaluate("(element, top) => { element.scrollTop = top; }", scrolled)
-        until(lambda: maps(page)["painted"])
-        found = maps(page)
-        assert found["edge"] == 0  # nothing beside the maps
-        assert found["different"] > 0.8 * found["count"]
+        until(lambda: lie_on_their_tiles(maps(page)))
     page.get_by_text("Display").click()
     page.get_by_text("numbers under tiles").click()  # tiles move up
     until(lambda: maps(page)["painted"])
@@ -209,7 +221,7 @@ def test_every_backward_view_is_drawn(opened: Open, method: str) -> None:
     page.get_by_label("How to look backward").select_option(method)
     words = {"gradient-input": "gradient × input", "deconvolution": "deconvnet", "relevance": "LRP"}.get(method, method)
     holds(page, f"document.querySelector('#channel > .pane .caption').textContent.includes('{words}')")
-    assert painted(page, "#channel > .pane canvas") > 50
+    until(lambda: painted(page, "#channel > .pane canvas") > 50)
 
 
 def test_the_account_closes(opened: Open) -> None:
@@ -219,7 +231,7 @@ def test_the_account_closes(opened: Open) -> None:
     cells = [float(each.replace("−", "-").replace("≈ ", "")) for each in first.locator("td").all_inner_texts()]
     assert cells[0] == pytest.approx(cells[1] + cells[2], abs=0.05 * abs(cells[0]))
     last.get_by_role("button").click()
-    assert "layer=conv1" in page.url
+    links(page, "layer=conv1")
 
 
 def test_a_link_reproduces_the_view(opened: Open) -> None:
@@ -228,12 +240,12 @@ def test_a_link_reproduces_the_view(opened: Open) -> None:
     other = opened(page.url.split("#")[1])
     holds(other, "document.querySelector('#channel .numbers').textContent.includes('%')")
     for selector in (".seen", ".over", "#channel .pane canvas"):
-        assert canvas(page, selector) == canvas(other, selector)
+        until(lambda selector=selector: canvas(page, selector) == canvas(other, selector))
 
 
 def test_nonsense_in_the_address_is_left_out(opened: Open) -> None:
     page = opened("example=99&layer=nothing&target=77&stage=moon&opacity=NaN&method=magic&model=mnist")
-    assert text(page, "#decision .label")
+    until(lambda: text(page, "#decision .label"))
 
 
 # ---- inputs ----------------------------------------------------------------------------------------------------------
@@ -315,7 +327,7 @@ def test_the_explanation_follows_the_stroke(opened: Open) -> None:
     page.get_by_role("button", name="Clear").click()
     page.wait_for_timeout(500)
     turn_to_flight(page)
-    assert page.get_by_role("button", name="Draw").is_hidden()
+    page.get_by_role("button", name="Draw").wait_for(state="hidden")
 
 
 RECORD = """async () => { const canvas = document.createElement('canvas'); canvas.width = 288; canvas.height = 144;
@@ -364,7 +376,7 @@ def test_a_picture_that_stands_still_gets_a_sentence(opened: Open) -> None:
     )
     own = Model.load("flight").explain(Image.open(io.BytesIO(photograph(144, 288))))
     holds(page, f"document.querySelector('.sentence').textContent === {json.dumps(own.sentence)}")
-    assert page.locator(".sentence").is_visible()
+    page.locator(".sentence").wait_for()
     page.locator(".classes .rather:visible").first.click()
     holds(page, "location.hash.includes('against=') && document.querySelector('.sentence').hidden")
     page.locator(".classes .rather[aria-pressed=true]").click()
@@ -397,8 +409,8 @@ def test_what_a_crop_leaves_out_is_greyed(opened: Open) -> None:
     assert found["ratio"] == pytest.approx(2, abs=0.02)
     assert found["covers"]
     assert "grayscale" in found["filter"]
-    assert "cut off" in page.locator("#stage .picture").get_attribute("title")
-    assert painted(page, ".outside") > 50
+    until(lambda: "cut off" in page.locator("#stage .picture").get_attribute("title"))
+    until(lambda: painted(page, ".outside") > 50)
     page.get_by_label("Model").select_option("flight")  # stretches: nothing is left out
     holds(page, "document.querySelector('.outside').hidden")
 
@@ -406,7 +418,7 @@ def test_what_a_crop_leaves_out_is_greyed(opened: Open) -> None:
 def test_examples_of_a_fetched_data_set_are_offered(opened: Open) -> None:
     needs("cub-22")
     page = opened("model=cub&example=5")
-    assert page.locator(".strip button").count() == 12
+    until(lambda: page.locator(".strip button").count() == 12)
     truth = page.locator(".strip button[aria-pressed=true]").get_attribute("title")
     assert truth.split("truly ")[1]
     holds(
@@ -436,7 +448,7 @@ def test_keys_wait_for_the_tiles_of_the_layer(opened: Open) -> None:
     assert chosen["focused"]
     assert not chosen["at_once"]
     assert chosen["count"] <= 20  # of pool1's 20 channels, not of conv2's 50
-    assert f"channel={chosen['channel']}" in page.url
+    links(page, f"channel={chosen['channel']}")
 
 
 def test_the_keyboard_walk(opened: Open) -> None:
@@ -450,34 +462,35 @@ def test_the_keyboard_walk(opened: Open) -> None:
     holds(page, "location.hash.includes('layer=pool1')")
     keys.press("j")
     holds(page, "location.hash.includes('channel=')")
+    holds(page, "document.activeElement.dataset.channel")
     first = page.evaluate("document.activeElement.dataset.channel")
     keys.press("ArrowRight")
-    assert page.evaluate("document.activeElement.dataset.channel") != first
+    holds(page, f"document.activeElement.dataset.channel !== '{first}'")
     keys.press("ArrowLeft")
-    assert page.evaluate("document.activeElement.dataset.channel") == first
+    holds(page, f"document.activeElement.dataset.channel === '{first}'")
     for stage in ("channel", "through", "backward"):
         keys.press("z")
-        assert f"stage={stage}" in page.url
+        links(page, f"stage={stage}")
     keys.press("b")
-    assert "method=gradient-input" in page.url
+    links(page, "method=gradient-input")
     keys.press("d")
-    assert f"locked=pool1%3A{first}" in page.url
+    links(page, f"locked=pool1%3A{first}")
     keys.press("ArrowDown")
-    assert f"locked=pool1%3A{first}" in page.url
+    links(page, f"locked=pool1%3A{first}")
     keys.press("d")
-    assert "locked" not in page.url
+    links(page, "locked", lost=True)
     keys.press("m")
-    assert "mirror=true" in page.url
+    links(page, "mirror=true")
     for _ in range(8):
         keys.press("k")
-    assert page.evaluate("document.activeElement.dataset.layer") == "pool1"
+    holds(page, "document.activeElement.dataset.layer === 'pool1'")
     keys.press("Escape")
-    assert "channel" not in page.url
+    links(page, "channel", lost=True)
     page.evaluate("document.activeElement.blur()")
     keys.press("h")
-    assert page.locator("#help").is_visible()
+    page.locator("#help").wait_for()
     keys.press("Escape")
-    assert page.locator("#help").is_hidden()
+    page.locator("#help").wait_for(state="hidden")
     keys.press("c")
     page.get_by_role("button", name="Freeze", exact=True).wait_for()
     keys.press("f")
@@ -495,7 +508,7 @@ def test_a_worker_killed_while_streaming_is_replaced(opened: Open, server: Serve
     os.kill(int(str(first)), signal.SIGKILL)
     holds(page, "document.querySelector('#message').textContent.includes('another takes its place')")
     changes(page, ".seen")
-    assert server.workers()["flight"]["process"] != first
+    until(lambda: server.workers()["flight"]["process"] != first)
 
 
 def test_two_pages_with_different_models_do_not_disturb_each_other(opened: Open) -> None:
@@ -531,7 +544,7 @@ def test_a_token_in_the_address_becomes_a_cookie_and_leaves_it(browser: Any) -> 
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{running.port}/#token={token}")
         holds(page, "document.querySelector('#decision .label')?.textContent")
-        assert token not in page.url
+        links(page, token, lost=True)
         (cookie,) = context.cookies()
         assert cookie["httpOnly"]
         assert cookie["sameSite"] == "Strict"
@@ -574,7 +587,7 @@ def test_nothing_overlaps_or_runs_out_of_the_page(opened: Open, size: tuple[int,
     page.locator(".tile").first.click()
     holds(page, "document.querySelector('#channel .numbers').textContent.includes('%')")
     until(lambda: painted(page, "#channel .pane >> nth=2 >> canvas") > 50)
-    assert "channel" in text(page, "#channel > .pane .caption")  # what it looks back from, not still the class
+    tells(page, "#channel > .pane .caption", "channel")  # what it looks back from, not still the class
     width, height = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
     assert width <= size[0]
     if size[0] > 820:

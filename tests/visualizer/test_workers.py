@@ -33,7 +33,7 @@ def stopped(pid: object) -> None:
 
 def test_a_worker_that_hangs_is_replaced_and_the_picture_answered() -> None:
     async def run() -> list[str]:
-        own, told = workers(patience=1.5), []
+        own, told = workers(patience=4), []
         seat = own.seat("mnist")
         await seat.ask(lambda name: Describe(), told.append)
         stopped(seat.state()["process"])
@@ -44,6 +44,22 @@ def test_a_worker_that_hangs_is_replaced_and_the_picture_answered() -> None:
 
     (notice,) = asyncio.run(run())
     assert "hung" in notice
+
+
+def test_a_worker_that_dies_between_two_pictures_is_replaced_and_told_of() -> None:
+    async def run() -> list[str]:
+        own, told = workers(), []
+        seat = own.seat("mnist")
+        await seat.ask(look(), told.append)
+        assert seat._process is not None
+        seat._process.process.kill()
+        seat._process.process.wait()
+        assert await seat.ask(look(), told.append)
+        own.stop()
+        return told
+
+    (notice,) = asyncio.run(run())
+    assert "died" in notice
 
 
 def test_a_picture_that_stops_two_workers_is_given_up() -> None:

@@ -140,27 +140,33 @@ class Seat:
                 return None
             for _ in range(2):
                 try:
-                    process = await self._running()
+                    process = await self._running(notice)
                     self._last_used = time.monotonic()
                     reply = await process.ask(job, self._limits.patience)
                 except _GoneError as gone:
-                    self.replaced += 1
-                    notice(f"the worker for {self._name} {gone}; another takes its place")
+                    self._give_up(str(gone), notice)
                     continue
                 self.answered += 1
                 return reply
             raise WorkerError("this picture stopped two workers, one after the other; try another one")
 
-    async def _running(self) -> _Process:
-        if self._process is None or not self._process.alive:
-            process = _Process(self._duty, self._limits.pixels)
-            self._process = process
+    async def _running(self, notice: Notice) -> _Process:
+        if self._process is not None and not self._process.alive:
+            self._give_up("died", notice)  # between two jobs
+        process = self._process
+        if process is None:
+            process = self._process = _Process(self._duty, self._limits.pixels)
             try:
                 await process.ask(None, self._limits.start_patience)  # its first word: ready
             except RefusedError:
-                process.stop()
+                self.stop()
                 raise
-        return self._process
+        return process
+
+    def _give_up(self, what: str, notice: Notice) -> None:
+        self._process = None
+        self.replaced += 1
+        notice(f"the worker for {self._name} {what}; another takes its place")
 
     def state(self) -> Mapping[str, object]:
         """For people and monitors."""
