@@ -1,5 +1,7 @@
 """What the pass must know of layer types, beside how relevance moves through them."""
 
+from collections.abc import Sequence
+
 from rationale.errors import RuleError
 from rationale.lrp.composites import JOINS, LINEAR
 from rationale.network import Node, kind
@@ -47,7 +49,7 @@ def operation(node: Node) -> str:
     return str(eltwise.EltwiseOp.Name(eltwise.operation))
 
 
-def lowest_linear(path: list[Node]) -> set[int]:
+def lowest_linear(path: Sequence[Node]) -> set[int]:
     """Indices of the layers with weights that have none below them; `path` goes bottom to top."""
     below: set[int] = set()  # blobs that depend on a layer with weights
     lowest = set()

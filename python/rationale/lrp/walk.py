@@ -13,8 +13,7 @@ from rationale.lrp.handlers import Placed, Visit, move
 from rationale.lrp.layers import lowest_linear, signals
 from rationale.lrp.ledger import Amounts, Entry
 from rationale.lrp.linear import Known, Passed
-from rationale.lrp.memory import overwritten_blobs
-from rationale.lrp.signs import Signs, nonnegative_blobs
+from rationale.lrp.signs import Signs
 from rationale.lrp.workspace import Workspace
 from rationale.network import Node
 
@@ -33,8 +32,7 @@ class Facts:
     @classmethod
     def of(cls, space: Workspace) -> Self:
         """Looks at the last forward pass of the workspace's network."""
-        network = space.network
-        return cls(space, nonnegative_blobs(network), overwritten_blobs(network.graph))
+        return cls(space, space.signs(), space.overwritten)
 
 
 class Walk:

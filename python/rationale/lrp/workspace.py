@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rationale.lrp.kernels import Kernels
+from rationale.lrp.memory import overwritten_blobs
 from rationale.lrp.rules import WEIGHTS
+from rationale.lrp.signs import Signs, nonnegative_blobs, nonnegative_sources
 from rationale.network import Network, Node
 from rationale.network.network import Blob, make_blob
 
@@ -28,7 +30,8 @@ Value = TypeVar("Value")
 class Workspace:
     """Changed weights and scratch memory of one network.
 
-    `kernels` does all arithmetic, with the array module that the network's memory wants.
+    `kernels` does all arithmetic, with the array module that the network's memory wants; `overwritten` are the blobs
+    that no longer hold what their layer put out.
     """
 
     def __init__(self, network: Network) -> None:
@@ -38,6 +41,8 @@ class Workspace:
         self._outputs: dict[int, OrderedDict[tuple[object, ...], Array]] = {}
         self._fingerprints: dict[int, tuple[int, ...]] = {}  # of the layers' own weights, by layer
         self._scratch: dict[str, Any] = {}
+        self._signs: dict[frozenset[int], Signs] = {}
+        self.overwritten = overwritten_blobs(network.graph)
 
     @classmethod
     def of(cls, network: Network) -> "Workspace":
@@ -49,6 +54,13 @@ class Workspace:
         assert isinstance(space, cls)
         space._forget_changed()
         return space
+
+    def signs(self) -> Signs:
+        """Which activations of the last forward pass cannot be negative: see `nonnegative_blobs`."""
+        sources = nonnegative_sources(self.network)
+        if sources not in self._signs:
+            self._signs[sources] = nonnegative_blobs(self.network.graph, sources)
+        return self._signs[sources]
 
     def weights(self, node: Node, weights: str, bias: str, gamma: float) -> list[Blob | None]:
         """The layer's weights and bias changed as WEIGHTS says; None for what stays as it is."""

@@ -44,6 +44,8 @@ class Graph:
     nodes: tuple[Node, ...]
     blob_names: tuple[str, ...]
     aliases: dict[str, str] = field(default_factory=dict)
+    _below: dict[int, tuple[Node, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _unread: dict[int, tuple[int, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def _by_name(self) -> dict[str, Node]:
@@ -87,8 +89,21 @@ class Graph:
         """The layers that read the blob."""
         return [node for node in self.nodes if blob in node.bottoms]
 
-    def below(self, start: Node) -> list[Node]:
+    def below(self, start: Node) -> tuple[Node, ...]:
         """The layers whose output reaches `start`, with itself, bottom to top."""
+        if start.index not in self._below:
+            self._below[start.index] = self._find_below(start)
+        return self._below[start.index]
+
+    def unread_below(self, start: Node) -> tuple[int, ...]:
+        """Blobs that the layers of `below` put out and none of them reads: no pass down from `start` fills them."""
+        if start.index not in self._unread:
+            path = self.below(start)
+            read = {blob for node in path for blob in node.bottoms}
+            self._unread[start.index] = tuple(blob for node in path for blob in node.tops if blob not in read)
+        return self._unread[start.index]
+
+    def _find_below(self, start: Node) -> tuple[Node, ...]:
         found = {start.index}
         waiting = [start]
         while waiting:
@@ -98,7 +113,7 @@ class Graph:
                 if maker is not None and maker.index not in found:
                     found.add(maker.index)
                     waiting.append(maker)
-        return [self.nodes[index] for index in sorted(found)]
+        return tuple(self.nodes[index] for index in sorted(found))
 
     @cached_property
     def heads(self) -> tuple[Head, ...]:

@@ -54,6 +54,7 @@ class Network:
         self.graph: Graph = read_graph(net, definition.layer, shown)
         self.derived: dict[str, Any] = {}  # what rooms above keep of what they computed from the weights
         self._blobs: list[Blob] = list(net._blobs)
+        self._weights: list[list[Blob]] = [list(layer.blobs) for layer in net.layers]
         blobs = {self.graph.blob_names[blob]: blob for blob in net._inputs}
         self._constants = {blobs.pop(name): constant for name, constant in (constants or {}).items()}
         self._inputs: dict[str, int] = blobs
@@ -275,7 +276,7 @@ class Network:
         return seed
 
     @contextmanager
-    def backward_from(self, start: Node, seed: Array) -> Iterator[list[Node]]:
+    def backward_from(self, start: Node, seed: Array) -> Iterator[tuple[Node, ...]]:
         """Puts `seed` at the output of `start` and yields the layers below, bottom to top.
 
         Diffs left by earlier passes in branches that do not lead to `start` are cleared, for Split adds them up.
@@ -283,14 +284,10 @@ class Network:
         top = self.diff(start.tops[0])
         if seed.shape != top.shape:
             raise NetworkError(f"layer {start.name!r} puts out {_shape_text(top.shape, full=True)}, not {seed.shape}")
-        path = self.graph.below(start)
-        on_path = {node.index for node in path}
-        for node in path:
-            for blob in node.tops:
-                if not any(reader.index in on_path for reader in self.graph.readers(blob)):
-                    self.diff(blob).fill(0)
+        for blob in self.graph.unread_below(start):
+            self.diff(blob).fill(0)
         top[...] = seed
-        yield path
+        yield self.graph.below(start)
 
     # ---- Caffe's memory and single layers: what rationale.lrp works with ---------------------------------------------
 
@@ -306,7 +303,7 @@ class Network:
         """Views of a layer's weights and bias."""
         if node.type == "Parameter" and node.tops[0] in self._constants:
             return [self._constants[node.tops[0]].values]
-        return [blob.data for blob in self.net.layers[node.index].blobs]
+        return [blob.data for blob in self._weights[node.index]]
 
     def run_forward(self, node: Node) -> None:
         """Runs one layer forward on what its bottom blobs hold."""
@@ -334,7 +331,7 @@ class Network:
         Each Blob must hold as many numbers as what it stands in for.
         """
         below, above = self._blobs[node.bottoms[0]], self._blobs[node.tops[0]]
-        own = list(self.net.layers[node.index].blobs)
+        own = self._weights[node.index]
         swaps = [(mine, other, "data") for mine, other in zip(own, weights or [], strict=False)]
         swaps += [(below, bottom, "data"), (above, top, "data")]
         swaps += [(below, bottom_diff, "diff"), (above, top_diff, "diff")]
