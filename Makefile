@@ -71,7 +71,7 @@ serve: setup
 
 demo: setup
 	$(BIN)/rationale data export mnist --split test --each 1 --out out/demo/digits
-	$(BIN)/rationale explain out/demo/digits/*.png --model mnist --out out/demo --title "Ten handwritten digits"
+	$(BIN)/rationale explain out/demo/digits/*.png --model mnist --out out/demo --title "Ten handwritten digits" --portable --replace
 
 lint: setup
 	$(BIN)/ruff check python tests benchmarks docker

@@ -2,17 +2,20 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from rationale.explanation import FILES
 from tests.conftest import ROOT
 
 RATIONALE = [str(Path(sys.executable).with_name("rationale"))]
@@ -62,17 +65,46 @@ def test_a_folder_is_explained_with_the_folders_in_it(digits: np.ndarray, tmp_pa
 
 
 def test_several_pictures_share_one_report(digit_files: list[Path], tmp_path: Path) -> None:
+    """A light index of all, from which links lead to the report on each; or one page with everything."""
     done = run("explain", *digit_files, "--out", "out", "--title", "Three digits", cwd=tmp_path)
     assert done.returncode == 0
+    assert done.stdout.endswith("3 pictures: 7 1, 2 1, 1 1\n")
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<h1>Three digits</h1>" in page
-    assert page.count("<article") == 3
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "digit 0",
-        "digit 1",
-        "digit 2",
-        "report.html",
-    ]
+    assert re.findall(r'<a href="([^"]*)"', page) == [f"digit%20{number}/report.html" for number in range(3)]
+    assert "base64" not in page
+    for link in re.findall(r'(?:href|src)="([^"]*)"', page):
+        assert (tmp_path / "out" / unquote(link)).is_file()
+    single = (tmp_path / "out" / "digit 1" / "report.html").read_text()
+    assert 'href="../report.html"' in single
+    assert shown(tmp_path / "out") == ["digit 0", "digit 1", "digit 2", "report.html"]
+    run("explain", *digit_files, "--out", "all", "--portable", cwd=tmp_path)
+    assert (tmp_path / "all" / "report.html").read_text().count("<article") == 3
+
+
+def shown(folder: Path) -> list[str]:
+    """What people see in a folder."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def test_results_of_two_runs_are_not_mixed(digit_files: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run("explain", *digit_files[:2], "--out", out).returncode == 0
+    again = run("explain", *digit_files[:2], "--out", out)
+    assert "2 of 2 were there already" in again.stdout
+    for other in (digit_files, digit_files[:1], [*digit_files[:2], "--full"]):
+        refused = run("explain", *other, "--out", out)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "choose another --out, or let it go with --replace" in refused.stderr
+        assert shown(out) == ["digit 0", "digit 1", "report.html"]
+    assert run("explain", digit_files[2], "--out", out, "--replace").returncode == 0
+    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+    refused = run("explain", *digit_files, "--out", out)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "holds the explanation of one picture" in refused.stderr
+    (out / "mine.txt").write_text("stays")
+    assert run("explain", *digit_files, "--out", out, "--replace").returncode == 0
+    assert shown(out) == ["digit 0", "digit 1", "digit 2", "mine.txt", "report.html"]
 
 
 def test_pictures_of_one_name_do_not_overwrite_each_other(digit_files: list[Path], tmp_path: Path) -> None:
@@ -114,7 +146,7 @@ def test_bad_pictures_are_named_and_the_others_explained(digit_files: list[Path]
     for line, path in zip(lines, bad, strict=True):
         assert line.startswith(f"rationale: {path}")
     assert done.stdout.count("strongest channels") == 2
-    assert (tmp_path / "out" / "report.html").read_text().count("<article") == 2
+    assert (tmp_path / "out" / "report.html").read_text().count("report.html") == 2
 
 
 @pytest.mark.parametrize(
@@ -172,7 +204,7 @@ def test_odd_names_do_no_harm(digit_files: list[Path], tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(b"strongest channels") == 3
-    assert (tmp_path / "out" / "report.html").read_text().count("<article") == 3
+    assert (tmp_path / "out" / "report.html").read_text().count("/report.html") == 3
     assert twin.exists()
 
 
@@ -184,12 +216,7 @@ def test_pictures_named_by_dots_stay_under_out(digit_files: list[Path], tmp_path
     before = sorted(tmp_path.iterdir())
     assert run("explain", *dotted, "--out", tmp_path / "out").returncode == 0
     assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "out"])
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "picture",
-        "picture-2",
-        "picture-3",
-        "report.html",
-    ]
+    assert shown(tmp_path / "out") == ["picture", "picture-2", "picture-3", "report.html"]
 
 
 def test_text_that_is_no_utf8_does_no_harm(digit_files: list[Path], tmp_path: Path) -> None:
@@ -454,3 +481,21 @@ def test_numbers_beyond_all_bounds_are_refused(arguments: tuple[str, ...], tmp_p
     assert done.returncode == 2
     assert done.stderr.startswith("rationale: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_batch_takes_a_folder_and_lists_what_cannot_be_read(digit_files: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for path in digit_files:
+        shutil.copy(path, tmp_path / "in")
+    done = run("batch", "heatmaps", "--images", tmp_path / "in", "--out", tmp_path / "out.h5")
+    assert (done.returncode, done.stdout) == (0, f"wrote {tmp_path / 'out.h5'}: 3 pictures\n")
+    bad = [tmp_path / "in" / name for name in ("a.jpg", "b.heic", "z.png")]
+    for path in bad:
+        path.write_bytes(b"no picture")
+    done = run("batch", "heatmaps", "--images", tmp_path / "in", "--out", tmp_path / "other.h5")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert [line.split(":")[1].strip() for line in done.stderr.splitlines()] == [str(path) for path in bad]
+    assert "pillow-heif" in done.stderr
+    assert not (tmp_path / "other.h5").exists()
+    both = run("batch", "heatmaps", "--images", tmp_path / "in", "--split", "test")
+    assert (both.returncode, both.stdout) == (2, "")

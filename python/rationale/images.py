@@ -2,6 +2,10 @@
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 
@@ -17,7 +21,12 @@ Source = str | PathLike[str] | Image.Image | NDArray[np.uint8]
 
 MAX_PIXELS = 100_000_000
 # No format that runs another program (EPS) or holds no pixels of its own.
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "TGA", "ICO")
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "TGA", "ICO", "HEIF")
+_LACKING = {  # what reads a format that Pillow may not know
+    ".heic": "Pillow's plugin pillow-heif (pip install pillow-heif)",
+    ".heif": "Pillow's plugin pillow-heif (pip install pillow-heif)",
+    ".avif": "a Pillow that reads AVIF (11.3 or later), or its plugin pillow-avif-plugin",
+}
 _PHOTOMETRIC = 262  # TIFF's tag that says what 0 means
 
 
@@ -37,17 +46,38 @@ def load_image(source: Source) -> Pixels:
         except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
             raise ImageError(f"the image cannot be read ({error})") from error
     path = Path(source)
+    with _opened(path) as image:
+        return _to_pixels(image, str(path))
+
+
+def check_image(path: Path) -> None:
+    """Reads a picture just far enough to know that it can be read: a JPEG in an eighth of its size.
+
+    Raises:
+        ImageError: as `load_image`.
+    """
+    with _opened(path) as image:
+        _check_size(image, str(path))
+        image.draft(None, (image.width // 8, image.height // 8))
+        image.load()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A file that Pillow opens; whatever goes wrong with it in the block is an ImageError."""
     _check_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged metadata; the size is checked before anything is unpacked
-            Image.init()
+            _know_formats()
             with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
-                return _to_pixels(image, str(path))
+                yield image
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: more than {MAX_PIXELS:,} pixels; make it smaller first") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: not a picture in a format that is read here (PNG, JPEG, TIFF, WebP, …)") from error
+        lacks = _LACKING.get(path.suffix.lower())
+        what = f"needs {lacks}" if lacks else "not a picture in a format that is read here (PNG, JPEG, TIFF, WebP, …)"
+        raise ImageError(f"{path}: {what}") from error
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
         raise ImageError(f"{path}: the picture is damaged or cut off ({error})") from error
 
@@ -75,11 +105,23 @@ def _check_array(array: NDArray[np.uint8]) -> Pixels:
     return np.ascontiguousarray(array)
 
 
-def _to_pixels(image: Image.Image, name: str) -> Pixels:
+@cache
+def _know_formats() -> None:
+    """Lets Pillow know all formats, those of its plugins that are installed too."""
+    Image.init()
+    with suppress(ImportError):
+        import_module("pillow_heif").register_heif_opener()
+
+
+def _check_size(image: Image.Image, name: str) -> None:
     if image.width * image.height == 0:
         raise ImageError(f"{name}: has no pixels")
     if image.width * image.height > MAX_PIXELS:
         raise ImageError(f"{name}: {image.width} × {image.height} is more than {MAX_PIXELS:,} pixels; make it smaller")
+
+
+def _to_pixels(image: Image.Image, name: str) -> Pixels:
+    _check_size(image, name)
     clear, inverted = _transparent_sample(image), _is_inverted(image)
     kind = "I;16" if image.mode == "I" and image.format in ("PNG", "PPM") else image.mode
     image = ImageOps.exif_transpose(image)

@@ -28,7 +28,7 @@ from rationale.lrp.composites import Bounds, Composite, get_composite
 from rationale.lrp.conditions import Condition
 from rationale.lrp.start import Classes
 from rationale.network import Network, Outcome, input_shapes
-from rationale.resources import printable, shared_directory
+from rationale.resources import now, printable, shared_directory
 from rationale.version import __version__
 
 Array = NDArray[np.float32]
@@ -342,6 +342,7 @@ class Model:
         composite: str | Composite | None = None,
         sentences: bool = True,
         regions: Sequence[Mapping[str, NDArray[np.bool_]] | None] | None = None,
+        made: datetime | None = None,
     ) -> list[Explanation]:
         """Explains pictures that `view` has made, under these names.
 
@@ -351,6 +352,7 @@ class Model:
             target, against, composite: as in `explain`.
             sentences: say sentences, where the model can.
             regions: of each picture, bool (H, W) of the parts that a sentence can name, or None where unknown.
+            made: when, as the settings tell it; now where None.
         """
         if not views:
             return []
@@ -364,7 +366,7 @@ class Model:
             "composite": rules.name,
             "preprocessing": self.preprocessing_text(),
             **({"understood": "; ".join(self.network.understood)} if self.network.understood else {}),
-            "made": f"{datetime.now().astimezone():%Y-%m-%d %H:%M} by Rationale {__version__}",
+            "made": f"{made or now():%Y-%m-%d %H:%M} by Rationale {__version__}",
         }
         (input_name,) = self.network.inputs
         outcome = self.outcome()

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,12 @@ def write_whole(path: Path, content: str | bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
+def now() -> datetime:
+    """The time, with this place's offset; as SOURCE_DATE_EPOCH says where it is set, so that runs give the same."""
+    stated = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return datetime.fromtimestamp(int(stated), UTC) if stated.isdecimal() else datetime.now().astimezone()
+
+
 def printable(text: str) -> str:
     """Text that UTF-8 can hold: what stands for a byte of a file's name that is none becomes U+FFFD."""
     return re.sub("[\ud800-\udfff]", "\ufffd", text)
@@ -68,7 +75,11 @@ def printable(text: str) -> str:
 
 def as_json(content: Any, indent: int | None = None) -> str:
     """Plain data as JSON that any reader takes: null for NaN and infinity, which JSON does not know."""
-    return printable(json.dumps(_finite(content), ensure_ascii=False, indent=indent, allow_nan=False))
+    try:
+        text = json.dumps(content, ensure_ascii=False, indent=indent, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(content), ensure_ascii=False, indent=indent, allow_nan=False)
+    return printable(text)
 
 
 def _finite(content: Any) -> Any:

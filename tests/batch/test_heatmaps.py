@@ -18,7 +18,7 @@ from PIL import Image
 from rationale.batch import Crew, cluster, heatmaps, write_heatmaps
 from rationale.batch.heatmaps import Heatmaps
 from rationale.batch.worker import Duty, Pictures, work_elsewhere
-from rationale.datasets import Split, load_dataset
+from rationale.datasets import Split, load_dataset, plain_split
 from rationale.errors import OptionError, OutputError
 from rationale.model import Model
 from rationale.network.pycaffe import pycaffe
@@ -286,8 +286,8 @@ def test_a_file_of_another_layout_is_not_taken_for_done(
     mnist_model: Model, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_heatmaps(mnist_model, split, tmp_path / "out.h5")
-    monkeypatch.setattr(heatmaps, "LAYOUT", "3")
-    with pytest.raises(OutputError, match="layout '2', not '3'"):
+    monkeypatch.setattr(heatmaps, "LAYOUT", "4")
+    with pytest.raises(OutputError, match="layout '3', not '4'"):
         write_heatmaps(mnist_model, split, path)
 
 
@@ -304,3 +304,21 @@ def test_pictures_and_data_sets_whose_names_are_no_utf8(tmp_path: Path, digits: 
     with h5py.File(write_heatmaps(model, load_dataset(str(photos)).split("test"), tmp_path / "out.h5")) as file:
         assert file["id"].asstr()[0].startswith("a/\ufffd")
         assert str(file.attrs["dataset"]).endswith("bad\ufffd")
+
+
+def test_a_plain_folder_is_explained_on_workers_too(mnist_model: Model, digits: np.ndarray, tmp_path: Path) -> None:
+    for number, digit in enumerate(digits[:5]):
+        path = tmp_path / "in" / f"{number % 2}" / "x" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(digit).save(path)
+    split = plain_split(tmp_path / "in")
+    here = write_heatmaps(mnist_model, split, tmp_path / "here.h5", crew=Crew(threads=1))
+    there = write_heatmaps(mnist_model, split, tmp_path / "there.h5", crew=Crew(threads=1, workers=1))
+    assert_same(here, there)
+    with h5py.File(here) as file:
+        assert file["id"].asstr()[:].tolist() == ["0/x/0.png", "0/x/2.png", "0/x/4.png", "1/x/1.png", "1/x/3.png"]
+        assert file["label"][:].tolist() == [-1] * 5
+        assert file["classes"].asstr()[:].tolist() == list(mnist_model.labels)
+        assert file["heatmap"].shape == (5, 28, 28)
+        own = mnist_model.explain(tmp_path / "in" / "1" / "x" / "1.png")
+        np.testing.assert_allclose(file["heatmap"][3], own.heatmap, atol=1e-5)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rationale.explanation.report import _bars
+from rationale.explanation.report import _bars, _path
 from rationale.render.colours import diverging, symmetric_scale
 from rationale.render.numbers import percent, signed
-from rationale.render.pictures import enlarge, heatmap_picture, overlay_picture, png_bytes, with_scale_bar
+from rationale.render.pictures import enlarge, heatmap_picture, map_png, overlay_picture, png_bytes, with_scale_bar
 
 
 def test_signs_and_zero() -> None:
@@ -68,8 +68,17 @@ def test_numbers_are_readable() -> None:
 
 
 def test_bars_keep_order_and_sign() -> None:
-    bars = _bars(np.array([2.0, 1.0, -1.0]))
-    assert [sign for *_, sign in bars] == ["for", "for", "against"]
-    assert bars[0][1:3] == (0, 50)
-    assert bars[2][1:3] == (50, 25)
+    heights = _bars(np.array([2.0, 1.0, -1.0]))
+    assert heights.tolist() == [50, 25, -25]
+    assert _path(heights, "for") == "M0 50v-50h.84V50M1 50v-25h.84V50"
+    assert _path(heights, "against") == "M2 50v25h.84V50"
     assert len(_bars(np.linspace(1, -1, 500))) == 120
+
+
+def test_a_map_keeps_its_colours_and_white_means_nothing() -> None:
+    values = np.array([[-3.0, -1.0, -1e-9, 0.0], [1e-9, 1.0, 2.0, 3.0]])
+    with Image.open(io.BytesIO(map_png(values, 2.0))) as image:
+        drawn = np.array(image.convert("RGB")).astype(int)
+    assert np.abs(drawn - diverging(values, 2.0)).max() <= 4
+    white = (drawn == 255).all(axis=-1)
+    assert white.tolist() == (values == 0).tolist()

@@ -3,9 +3,9 @@
 Layout: `id` (N,) text, `label`, `prediction` (N,) int64, `score` (N,) float32, `probability`, or `value` where the
 network gives no probabilities, (N, classes) float32, `heatmap` (N, H, W) float32 or float16,
 `channel_relevance/<layer>` (N, C) float32 (a `/` in a layer's name is `|`), chunked and compressed; `sentence` (N,)
-text where it is asked for; attributes: model, fingerprint (of its files), dataset, split, pictures (fingerprint),
-composite, precision, meaning (of the output), sentences (fingerprint of the explainer, or empty), threads, layout (of
-the file), done (pictures written).
+text where it is asked for; `classes` (classes,) text, their names; attributes: model, fingerprint (of its files),
+dataset, split, pictures (fingerprint), composite, precision, meaning (of the output), sentences (fingerprint of the
+explainer, or empty), threads, layout (of the file), done (pictures written).
 
 While it works, finished parts lie in `<file>.parts`; the file grows from them as `<file>.part`, and gets its name when
 it is whole. However a run ends, the same command goes on with the parts that are there and comes to the same file.
@@ -34,7 +34,7 @@ from rationale.model import Model
 from rationale.resources import printable
 
 PRECISIONS = ("float32", "float16")
-LAYOUT = "2"  # another number for another layout of the file
+LAYOUT = "3"  # another number for another layout of the file
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def write_heatmaps(
 
     Args:
         model: the classifier.
-        split: what is explained; with workers, of the model's own data set.
+        split: what is explained; with workers, of the model's own data set, or of a plain folder (`plain_split`).
         path: the HDF5 file; one that the same run has written is left as it is.
         composite: how to propagate; the model's own way where None.
         report: called with the pictures done and their number.
@@ -102,7 +102,7 @@ def write_heatmaps(
     run = {
         "model": model.name,
         "fingerprint": model.fingerprint,
-        "dataset": printable(model.description.dataset or ""),
+        "dataset": printable(str(split.folder or model.description.dataset or "")),
         "split": split.name,
         "pictures": split.fingerprint(),
         "composite": model.composite(composite).name,
@@ -123,7 +123,7 @@ def write_heatmaps(
         with job.begun(report) as (parts, done), _Assembly(parts, path) as assembly:
             for _ in done:
                 assembly.go_on()
-            assembly.finish(run)
+            assembly.finish(run, model.labels)
             parts.remove()
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
@@ -198,10 +198,12 @@ class _Assembly:
                     data = self._file[name] if name in self._file else self._created(name, values)
                     data[rows.start : rows.stop] = values.astype(object) if values.dtype.kind == "U" else values
 
-    def finish(self, run: dict[str, str]) -> None:
+    def finish(self, run: dict[str, str], classes: Sequence[str]) -> None:
         """Appends the rest and puts the file in its place in one step."""
         self.go_on()
         with self._full_disk():
+            names = [printable(each) for each in classes]
+            self._file.create_dataset("classes", data=names, dtype=h5py.string_dtype())
             self._file.attrs.update({**run, "done": self._parts.total})
             self._file.close()
         os.replace(self._partial, self._path)

@@ -8,11 +8,12 @@ import functools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from rationale.datasets import Split, load_dataset
+from rationale.datasets import Split, load_dataset, plain_split
 from rationale.errors import OptionError
 from rationale.fetching import is_fetched
 from rationale.model import Model
@@ -67,16 +68,18 @@ class Duty:
 
 @dataclass(frozen=True)
 class Pictures:
-    """A split by its names: of which data set, and the fingerprint that it must have."""
+    """A split by its names: of which data set or plain folder, and the fingerprint that it must have."""
 
     dataset: str
     split: str
     fingerprint: str
+    is_plain: bool = False
 
     @classmethod
     def like(cls, model: Model, split: Split) -> "Pictures":
-        """A split of the model's own data set."""
-        return cls(str(model.description.dataset), split.name, split.fingerprint())
+        """A split of the model's own data set, or one of a plain folder."""
+        place = str(split.folder or model.description.dataset)
+        return cls(place, split.name, split.fingerprint(), split.folder is not None)
 
     def load(self) -> Split:
         """The split.
@@ -85,7 +88,7 @@ class Pictures:
             DataError: it is not there.
             OptionError: its pictures are others than were meant.
         """
-        found = load_dataset(self.dataset).split(self.split)
+        found = plain_split(Path(self.dataset)) if self.is_plain else load_dataset(self.dataset).split(self.split)
         if found.fingerprint() != self.fingerprint:
             raise OptionError(f"a worker has another model or other pictures at {self.dataset!r}")
         return found

@@ -72,7 +72,7 @@ GpuOption = Annotated[int | None, typer.Option("--gpu", min=0, help="Number of t
 _COMMON = ("--verbose", "-v", "--version")
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 _GOES_ON = "called again, it goes on where it stopped"
-_AFTER = {"explain": "what was said to be written is whole", "compare": "nothing was written"}
+_AFTER = {"compare": "nothing was written"}
 
 
 def main() -> None:

@@ -15,12 +15,16 @@ from rationale.cli.app import (
     WeightsOption,
     batch,
 )
+from rationale.errors import OptionError
 
 
 @batch.command("heatmaps")
 def batch_heatmaps(
     model: ModelOption = "mnist",
-    split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
+    split: Annotated[str | None, typer.Option("--split", help="train, val or test (if not given).")] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="A folder of pictures, instead of the model's data set.")
+    ] = None,
     composite: CompositeOption = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The HDF5 file.")] = None,
     precision: Annotated[str, typer.Option("--precision", help="Of the heatmaps: float32 or float16.")] = "float32",
@@ -32,13 +36,24 @@ def batch_heatmaps(
     scheduler: Annotated[str | None, typer.Option("--scheduler", help="A Dask scheduler: tcp://…")] = None,
     gpu: GpuOption = None,
 ) -> None:
-    """Explain every picture of the model's data set into one HDF5 file; goes on where it stopped."""
+    """Explain every picture of the model's data set, or of a folder, into one HDF5 file; goes on where it stopped."""
     from rationale.batch import Crew, write_heatmaps
-    from rationale.cli.loading import can_say, model_and_split
+    from rationale.cli.loading import can_say, model_and_split, readable
+    from rationale.datasets import plain_split
+    from rationale.model import Model
     from rationale.render.terminal import progress_bar
 
-    loaded, pictures = model_and_split(model, split, gpu, weights, stages)
-    path = out or Path("out") / f"{loaded.name}-{split}.h5"
+    if images is None:
+        loaded, pictures = model_and_split(model, split or "test", gpu, weights, stages)
+    elif split is not None:
+        raise OptionError("--split is of a data set, --images names a folder; give one of them")
+    else:
+        loaded = Model.load(model, weights=weights, gpu=gpu, stages=stages or ())
+        pictures = plain_split(images)
+        files = pictures.files or ()
+        if len(readable(files)) < len(files):
+            raise typer.Exit(2)
+    path = out or Path("out") / f"{loaded.name}-{pictures.name}.h5"
     with progress_bar("explaining") as advance:
         write_heatmaps(
             loaded,

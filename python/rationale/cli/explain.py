@@ -16,7 +16,7 @@ from rationale.cli.app import (
     app,
     complain,
 )
-from rationale.errors import OptionError, OutputError, RationaleError
+from rationale.errors import OptionError, OutputError
 
 if TYPE_CHECKING:
     from rationale.explanation import Explanation
@@ -36,14 +36,21 @@ def explain(
     sentence: SentenceOption = None,
     weights: WeightsOption = None,
     stages: StageOption = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Of several pictures too, keep relevance at every layer (10 MB each).")
+    ] = False,
+    portable: Annotated[
+        bool, typer.Option("--portable", help="Of several pictures, one report that holds everything.")
+    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="What another run left in --out goes.")] = False,
     gpu: GpuOption = None,
 ) -> None:
     """Explain why a picture was classified as it was."""
+    from rationale.batch.explanations import Wish, explain_all, refuse_several
     from rationale.captions.known import KnownRegions
     from rationale.cli.loading import can_say
-    from rationale.explanation import FILES, make_folder, save_report
+    from rationale.explanation import FILES, make_folder
     from rationale.model import Model
-    from rationale.resources import printable
 
     loaded = Model.load(model, weights=weights, gpu=gpu, stages=stages or ())
     rules = loaded.composite(composite)
@@ -54,55 +61,75 @@ def explain(
         loaded.class_number(against)
     make_folder(out)
     given, failed = _given(images)
-    pictures = list(given)
-    folders = _folders_for(given, out)
-    for picture in pictures:
-        if any(_same(picture.parent, folder) for folder in folders.values()) and picture.name in FILES:
-            raise OutputError(f"{picture}: would be overwritten by the results; choose another --out")
+    _check_not_overwritten(given, out)
     says = can_say(loaded, sentence)
-    known = KnownRegions(loaded) if says else None
-    parts = []
-    for start in range(0, len(pictures), loaded.batch_size):
-        views = {}
-        for picture in pictures[start : start + loaded.batch_size]:
-            try:
-                views[picture] = loaded.view(picture)
-            except RationaleError as error:
-                complain(error)
-                failed += 1
-        names = [printable(given[picture].as_posix()) for picture in views]
-        explanations = loaded.explain_views(
-            list(views.values()),
-            names,
+    regions = KnownRegions(loaded).of if says else lambda picture: None
+    if len(given) + failed == 1 and given:
+        (picture,) = given
+        refuse_several(out, replace)
+        (found,) = loaded.explain_views(
+            [loaded.view(picture)],
+            [str(given[picture])],
             target=target,
             against=against,
             composite=rules,
             sentences=says,
-            regions=[known.of(picture) if known else None for picture in views],
+            regions=[regions(picture)],
         )
-        for picture, explanation in zip(views, explanations, strict=True):
-            print(_summary(explanation))
-            written = explanation.save(folders[picture], title)
-            print(f"  wrote {written[0].parent}/: {', '.join(path.name for path in written)}")
-            parts.append(explanation.report_part())
-    if len(pictures) > 1 and parts:
-        count = "1 picture" if len(parts) == 1 else f"{len(parts)} pictures"
-        print(f"wrote {save_report(parts, out / 'report.html', title or f'{count} explained')}")
+        print(_summary(found))
+        written = found.save(out, title)
+        print(f"  wrote {written[0].parent}/: {', '.join(path.name for path in written)}")
+    elif given:
+        wish = Wish(target, against, composite, says, full, portable, title)
+        done = explain_all(
+            loaded,
+            given,
+            out,
+            wish,
+            replace=replace,
+            regions=regions,
+            tell=lambda explanation: print(_summary(explanation)),
+            complain=complain,
+        )
+        failed += done.failed
+        if done.kept:
+            print(f"{done.kept} of {len(given)} were there already")
+        if done.report:
+            counts = ", ".join(f"{label} {count}" for label, count in _commonest(done.classes))
+            print(f"wrote {done.report}, and beside it a folder of each picture: {', '.join(FILES)}")
+            print(f"  {done.explained + done.kept} pictures: {counts}")
     if failed:
         raise typer.Exit(2)
 
 
-def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()
+def _commonest(counts: Mapping[str, int], most: int = 8) -> list[tuple[str, int]]:
+    """The classes with most pictures, and the others together."""
+    ranked = sorted(counts.items(), key=lambda each: -each[1])
+    rest = sum(count for _, count in ranked[most:])
+    return [*ranked[:most], *([("others", rest)] if rest else [])]
+
+
+def _check_not_overwritten(given: Mapping[Path, Path], out: Path) -> None:
+    """Refuses pictures that lie where results go."""
+    from rationale.batch.explanations import folders_for
+    from rationale.explanation import FILES
+
+    places = [out] if len(given) == 1 else [out / folder for folder in folders_for(given).values()]
+    taken = {place.resolve() for place in places}
+    for picture in given:
+        if picture.name in FILES and picture.parent.resolve() in taken:
+            raise OutputError(f"{picture}: would be overwritten by the results; choose another --out")
 
 
 def _given(images: list[str]) -> tuple[dict[Path, Path], int]:
     """The pictures, and what each is called: its name, or its path below the folder that was given.
 
     Returns:
-        They, and the number of folders without a picture, which are complained of.
+        They, and the number of those that cannot be read and of folders without a picture, which are complained of.
     """
+    from rationale.cli.loading import readable
     from rationale.datasets.folder import pictures_below
+    from rationale.resources import printable
 
     found: dict[Path, Path] = {}
     empty = 0
@@ -116,28 +143,14 @@ def _given(images: list[str]) -> tuple[dict[Path, Path], int]:
             empty += 1
         for path in below:
             found.setdefault(path, path.relative_to(image))
-    return found, empty
+    good = readable(found)
+    called = {path: Path(printable(str(name))) for path, name in found.items() if path in good}
+    return called, empty + len(found) - len(good)
 
 
 def _is_result(path: Path) -> bool:
     """Whether a picture is what an earlier run left."""
     return path.name in ("heatmap.png", "overlay.png") and path.with_name("explanation.json").exists()
-
-
-def _folders_for(pictures: Mapping[Path, Path], out: Path) -> dict[Path, Path]:
-    """One picture goes to `out` itself, each of several to a directory of its own under it, named as it is called."""
-    if len(pictures) == 1:
-        return dict.fromkeys(pictures, out)
-    folders: dict[Path, Path] = {}
-    taken = {Path("report.html")}  # the report on all of them
-    for picture, called in pictures.items():
-        stem = called.stem if called.stem.strip(".") else "picture"
-        place, number = called.with_name(stem), 2
-        while place in taken:
-            place, number = called.with_name(f"{stem}-{number}"), number + 1
-        taken.add(place)
-        folders[picture] = out / place
-    return folders
 
 
 def _summary(explanation: "Explanation") -> str:
@@ -178,7 +191,7 @@ def compare(
     loaded = Model.load(model, gpu=gpu, stages=stages or ())
     says = can_say(loaded, sentence)
     view = loaded.view(image)
-    if _same(image, out):
+    if image.resolve() == out.resolve():
         raise OutputError(f"{image}: would be overwritten by the result; choose another --out")
     maps = heatmaps_of(loaded, view, target, baselines=baselines)
     said = None

@@ -1,9 +1,12 @@
 """What several commands load: a model, a split of its data set, what says sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from rationale.cli.app import complain
 from rationale.datasets import Split, dataset_of
+from rationale.errors import ImageError
+from rationale.images import check_image
 from rationale.model import Model
 
 
@@ -18,6 +21,18 @@ def model_and_split(
     """
     loaded = Model.load(model, weights=weights, gpu=gpu, stages=stages or ())
     return loaded, dataset_of(loaded).split(split)
+
+
+def readable(paths: Iterable[Path]) -> set[Path]:
+    """Those pictures that can be read; of the others it is said why, of all of them before any work begins."""
+    found = set()
+    for path in paths:
+        try:
+            check_image(path)
+            found.add(path)
+        except ImageError as error:
+            complain(error)
+    return found
 
 
 def can_say(model: Model, asked: bool | None) -> bool:

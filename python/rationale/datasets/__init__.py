@@ -7,7 +7,7 @@ from pathlib import Path
 from rationale.datasets.cub import Cub
 from rationale.datasets.dataset import Dataset, Split, check_classes, joined
 from rationale.datasets.flight import Flight
-from rationale.datasets.folder import Folder
+from rationale.datasets.folder import Folder, plain_split
 from rationale.datasets.mnist import Mnist
 from rationale.errors import DataError, ModelError
 from rationale.model import Model
@@ -48,4 +48,4 @@ def dataset_of(model: Model) -> Dataset:
     return dataset
 
 
-__all__ = ["DATASETS", "Dataset", "Split", "check_classes", "dataset_of", "joined", "load_dataset"]
+__all__ = ["DATASETS", "Dataset", "Split", "check_classes", "dataset_of", "joined", "load_dataset", "plain_split"]

@@ -21,7 +21,7 @@ from rationale.fetching.digest import short_digest
 from rationale.resources import cache_directory, printable, write_whole
 
 SUFFIXES = frozenset(
-    ".avif .bmp .gif .jfif .jp2 .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split()  # noqa: SIM905
+    ".avif .bmp .gif .heic .heif .jfif .jp2 .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split()  # noqa: SIM905
 )
 _Found = tuple[str, Path, int]  # split, file, class number
 
@@ -65,6 +65,23 @@ class Folder:
         ids = [printable(f"{path.parent.name}/{path.name}") for path in paths]
         labels = np.array([label for _, label in chosen], np.int64)
         return Split(name, ids, photographs(paths), labels, version=_version(paths))
+
+
+def plain_split(folder: Path) -> Split:
+    """All pictures in a directory and those in it, with no classes: labels are −1, the ids paths below the directory.
+
+    Raises:
+        DataError: there are none.
+    """
+    folder = folder.resolve()
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such directory")
+    paths = pictures_below(folder)
+    if not paths:
+        raise DataError(f"{folder}: holds no pictures")
+    ids = [printable(path.relative_to(folder).as_posix()) for path in paths]
+    labels = np.full(len(paths), -1, np.int64)
+    return Split("images", ids, photographs(paths), labels, version=_version(paths), files=paths, folder=folder)
 
 
 def _divided(found: Sequence[_Found], shares: dict[str, float]) -> list[_Found]:

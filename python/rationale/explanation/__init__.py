@@ -2,6 +2,7 @@
 
 from rationale.explanation.explanation import (
     FILES,
+    LAST,
     Account,
     Channel,
     Explanation,
@@ -14,6 +15,7 @@ from rationale.explanation.explanation import (
 
 __all__ = [
     "FILES",
+    "LAST",
     "Account",
     "Channel",
     "Explanation",

@@ -1,15 +1,20 @@
-"""The HTML report: one self-contained page for any number of explained pictures."""
+"""The HTML report: a self-contained page for one explained picture or several, and a light index of many."""
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
 
-from rationale.render.colours import PART_COLOURS, diverging, symmetric_scale
-from rationale.render.numbers import amount, number, percent, said, signed
-from rationale.render.pictures import Map, data_uri, heatmap_picture, outlines_picture, overlay_picture
+from rationale.render.colours import PART_COLOURS, symmetric_scale
+from rationale.render.numbers import amount, headline, number, percent, said, signed
+from rationale.render.pictures import SMALL, Map, data_uri, map_png, outlines_picture, overlay_picture
 from rationale.resources import printable
 
 if TYPE_CHECKING:
@@ -18,20 +23,56 @@ if TYPE_CHECKING:
 SHOWN_CLASSES = 5
 SHOWN_CHANNELS = 6
 MOST_LABELS = 20  # that are true of one picture
+FEW_LAYERS = 8  # are all shown at once; of more, the topmost of each size, at most
+FIRST_LAYERS = 6
+MOST_GROUPS = 12  # classes by which an index of many pictures can be narrowed
 
 
 Part = Mapping[str, Any]  # what the template wants to know of one picture; see `draw`
 
 
-def render_report(parts: Sequence[Part], title: str = "Rationale", fragment: bool = False) -> str:
-    """The page as a string; with `fragment` only the part that a notebook embeds."""
+def render_report(
+    parts: Sequence[Part], title: str = "Rationale", fragment: bool = False, home: str | None = None
+) -> str:
+    """The page as a string; with `fragment` only the part that a notebook embeds; `home` links to an index above."""
     numbered = [{**part, "id": f"picture-{number + 1}"} for number, part in enumerate(parts)]
     settings = _shared_settings(parts)
-    return printable(_template().render(title=title, parts=numbered, settings=settings, fragment=fragment))
+    page = _template("report.html.j2")
+    return printable(page.render(title=title, parts=numbered, settings=settings, fragment=fragment, home=home))
+
+
+def render_index(explained: Sequence[tuple[Mapping[str, Any], str]], title: str) -> str:
+    """A page that shows many explained pictures and leads to the report on each.
+
+    Args:
+        explained: of each picture what its explanation.json holds, and the folder of its results, seen from the page.
+        title: the heading.
+    """
+    cards = [_card(found, folder) for found, folder in explained]
+    counts = Counter(card["group"] for card in cards)
+    groups = counts.most_common() if 1 < len(counts) <= MOST_GROUPS else []
+    settings = list(explained[0][0]["settings"].items()) if explained else []
+    page = _template("index.html.j2")
+    return printable(page.render(title=title, cards=cards, groups=groups, settings=settings))
+
+
+def _card(found: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    kind = "value" if found["meaning"] == "values" else "probability"
+    classes = [(each["label"], each[kind]) for each in found["classes"]]
+    told = headline(found["meaning"], classes)
+    return {
+        "name": found["picture"],
+        "headline": re.sub(r"(?<=[<>]) | (?=%)", "\N{NO-BREAK SPACE}", told),
+        "group": found["label"],
+        "sureness": classes[0][1],
+        "sentence": found["sentence"],
+        "place": "/".join(quote(step) for step in folder.split("/")),
+        "pixelated": max(found["size"]) < SMALL,
+    }
 
 
 @cache
-def _template() -> Template:
+def _template(name: str) -> Template:
     environment = Environment(
         loader=PackageLoader("rationale.explanation", ""),
         autoescape=True,
@@ -43,7 +84,13 @@ def _template() -> Template:
     environment.filters["amount"] = amount
     environment.filters["number"] = number
     environment.filters["percent"] = percent
-    return environment.get_template("report.html.j2")
+    environment.filters["breakable"] = breakable
+    return environment.get_template(name)
+
+
+def breakable(name: str) -> Markup:
+    """A name that may go on in the next line behind its signs, and so never breaks within a word."""
+    return Markup(re.sub(r"([/\\_.:-])(?=\w)", r"\1<wbr>", str(escape(name))))
 
 
 def _shared_settings(parts: Sequence[Part]) -> list[tuple[str, str]]:
@@ -65,7 +112,6 @@ def draw(explanation: "Explanation") -> Part:
         shown[-1] = (target, dict(classes)[target])
     most = max(abs(found) for _, found in shown) or 1.0
     colours = _named(explanation)
-    below_score = [account.layer for account in explanation.ledger][1:]
     return {
         "name": explanation.name,
         "headline": explanation.headline,
@@ -94,12 +140,12 @@ def draw(explanation: "Explanation") -> Part:
         ],
         "settings": list(explanation.settings.items()),
         "photo": data_uri(explanation.image),
-        "heatmap": data_uri(heatmap_picture(heatmap, scale)),
+        "heatmap": data_uri(map_png(heatmap, scale)),
         "overlay": data_uri(overlay_picture(explanation.image, heatmap, scale)),
         "scale": scale if heatmap.any() else 0.0,
-        "pixelated": max(explanation.image.shape[:2]) < 100,
+        "pixelated": explanation.is_small,
         "accounts": [_account_view(account, score) for account in explanation.ledger],
-        "layers": [_layer_view(name, maps) for name, maps in explanation.relevance.items() if name in below_score],
+        **_layers(explanation),
         "absorbed": sum(account.bias + account.stabiliser for account in explanation.ledger),
         "arrived": float(heatmap.sum(dtype=np.float64)),
     }
@@ -120,39 +166,70 @@ def _outlines(explanation: "Explanation", colours: Mapping[str, str]) -> str | N
 def _account_view(account: "Account", score: float) -> dict[str, object]:
     """The row and the width of its bar, in percent of the score."""
     share = min(1.0, abs(account.passed_on / score)) if score else 0.0
-    return {"row": account, "width": 100 * share}
+    return {"row": vars(account), "width": 100 * share}
 
 
-def _layer_view(name: str, maps: Map) -> dict[str, object]:
-    """Channels of a layer: the whole distribution as bars, and the strongest few with their maps."""
+def _layers(explanation: "Explanation") -> dict[str, list[dict[str, object]]]:
+    """Views of the layers under the score: those to see first, and all others; each from the top down."""
+    below_score = [account.layer for account in explanation.ledger][1:]
+    layers = {name: maps for name, maps in explanation.relevance.items() if name in below_score}
+    first = list(layers) if len(layers) <= FEW_LAYERS else _topmost_of_each_size(layers)
+    of_classes = takewhile(lambda name: len(layers[name]) == len(explanation.labels), layers)
+    labels = dict.fromkeys(of_classes, explanation.labels)
+    views = {name: _layer_view(name, maps, labels.get(name)) for name, maps in layers.items()}
+    return {
+        "first_layers": [views[name] for name in first],
+        "other_layers": [view for name, view in views.items() if name not in first],
+    }
+
+
+def _topmost_of_each_size(layers: Mapping[str, Map]) -> list[str]:
+    """Of each size of map the topmost layer: where one stage of the network hands over to the next."""
+    topmost: dict[tuple[int, ...], str] = {}
+    for name, maps in layers.items():
+        topmost.setdefault(maps.shape[1:], name)
+    return list(topmost.values())[:FIRST_LAYERS]
+
+
+def _layer_view(name: str, maps: Map, labels: Sequence[str] | None) -> dict[str, object]:
+    """Channels of a layer: the whole distribution as bars, and the strongest few with their maps, side by side.
+
+    `labels` are the classes, where each channel is one.
+    """
     totals = maps.reshape(len(maps), -1).sum(axis=1)
     strongest = np.argsort(-np.abs(totals), kind="stable")[:SHOWN_CHANNELS]
     strongest = strongest[: max(1, int(np.count_nonzero(totals[strongest])))]  # what carried nothing says nothing
-    spatial = maps.shape[1:] != (1, 1)
+    spatial = maps.shape[1:] != (1, 1) and bool(totals[strongest].any())
     scale = symmetric_scale(maps[strongest])
     return {
         "name": name,
         "count": len(totals),
-        "bars": _bars(np.sort(totals)[::-1]),
-        "scale": scale if spatial and maps.any() else None,
+        "bars": len(bars := _bars(np.sort(totals)[::-1])),
+        "drawn_bars": [(sign, path) for sign in ("for", "against") if (path := _path(bars, sign))],
+        "scale": scale if spatial else None,
+        "maps": data_uri(map_png(np.hstack(list(maps[strongest])), scale)) if spatial else None,
+        "ratio": maps.shape[2] / maps.shape[1],
         "strongest": [
             {
                 "channel": int(channel),
+                "name": labels[channel] if labels else f"#{channel}",
                 "total": float(totals[channel]),
-                "map": data_uri(diverging(maps[channel], scale)) if spatial else None,
+                "at": 100 * place / max(1, len(strongest) - 1),
             }
-            for channel in strongest
+            for place, channel in enumerate(strongest)
         ],
     }
 
 
-def _bars(values: Map) -> list[tuple[float, float, float, str]]:
-    """x, y, height (0…100, zero line at 50) and sign of one bar a channel, most positive first; at most 120 bars."""
+def _bars(values: Map) -> Map:
+    """Heights from −50 to 50 of one bar a channel, in the order given; at most 120 bars."""
     if len(values) > 120:  # group neighbours by their mean, so that the shape stays
-        values = np.array([group.mean() for group in np.array_split(values, 120)])
-    scale = symmetric_scale(values)
-    heights = np.abs(values) / scale * 50
-    return [
-        (float(place), float(50 - height if value >= 0 else 50), float(height), "for" if value >= 0 else "against")
-        for place, (value, height) in enumerate(zip(values, heights, strict=True))
-    ]
+        starts = np.arange(120) * len(values) // 120
+        values = np.add.reduceat(values, starts) / np.diff(starts, append=len(values))
+    return values / symmetric_scale(values) * 50
+
+
+def _path(heights: Map, sign: str) -> str:
+    """The bars of one sign as an SVG path, one unit wide each, upward or downward from a line at 50."""
+    chosen = np.flatnonzero(heights > 0 if sign == "for" else heights < 0)
+    return "".join(f"M{place} 50v{-heights[place]:.3g}h.84V50" for place in chosen)

@@ -14,6 +14,9 @@ from rationale.render.colours import diverging
 
 Map = NDArray[np.floating]
 
+SMALL = 100  # pixels on the longer side; of smaller pictures each pixel is shown as a square
+_PALETTE = diverging(np.linspace(-1, 1, 255), 1.0).tobytes()
+_COMPRESSION = 4  # of PNG files: beyond it they take many times as long, and are a few percent smaller
 _WANTED_SIZE = 448  # pixels on the longer side, reached in whole steps so that a network's pixel stays a square
 
 
@@ -75,11 +78,32 @@ def with_scale_bar(picture: Pixels, scale: float) -> Pixels:
 
 def png_bytes(picture: Pixels) -> bytes:
     """The picture as a PNG file."""
+    return _png(Image.fromarray(picture))
+
+
+def map_png(values: Map, scale: float) -> bytes:
+    """Relevance (H, W) in colours as a PNG file: in 255 steps from −scale to +scale, white exactly where it is zero.
+
+    A third of the size of the same in full colour, and made in a fraction of the time.
+    """
+    return _png(_map_image(values, scale))
+
+
+def data_uri(picture: Pixels | bytes) -> str:
+    """A picture, or a PNG file, inside a page."""
+    content = picture if isinstance(picture, bytes) else png_bytes(picture)
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
+
+
+def _map_image(values: Map, scale: float) -> Image.Image:
+    steps = np.round(np.clip(values / scale, -1, 1) * 127).astype(np.int16)
+    small = np.sign(values).astype(np.int16) * (steps == 0)  # what is not zero is not white
+    image = Image.fromarray((127 + steps + small).astype(np.uint8))
+    image.putpalette(_PALETTE)
+    return image
+
+
+def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", optimize=picture.size < 200_000)
+    image.save(buffer, "PNG", compress_level=_COMPRESSION)
     return buffer.getvalue()
-
-
-def data_uri(picture: Pixels) -> str:
-    """The picture as a PNG inside a page."""
-    return "data:image/png;base64," + base64.b64encode(png_bytes(picture)).decode("ascii")
