@@ -8,11 +8,12 @@ import functools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from rationale.datasets import Split, load_dataset
+from rationale.datasets import Split, load_dataset, loose_pictures, split_of
 from rationale.errors import OptionError
 from rationale.fetching import is_fetched
 from rationale.model import Model
@@ -67,16 +68,18 @@ class Duty:
 
 @dataclass(frozen=True)
 class Pictures:
-    """A split by its names: of which data set, and the fingerprint that it must have."""
+    """A split by its names: of which data set, and the fingerprint that it must have; or a directory of pictures."""
 
     dataset: str
     split: str
     fingerprint: str
+    folder: str = ""
 
     @classmethod
     def like(cls, model: Model, split: Split) -> "Pictures":
-        """A split of the model's own data set."""
-        return cls(str(model.description.dataset), split.name, split.fingerprint())
+        """A split of the model's own data set, or one that is a directory of its own."""
+        folder = str(split.folder.resolve()) if split.folder is not None else ""
+        return cls(str(model.description.dataset), split.name, split.fingerprint(), folder)
 
     def load(self) -> Split:
         """The split.
@@ -85,9 +88,10 @@ class Pictures:
             DataError: it is not there.
             OptionError: its pictures are others than were meant.
         """
-        found = load_dataset(self.dataset).split(self.split)
+        of_folder = loose_pictures(Path(self.folder)) if self.folder else None
+        found = of_folder or split_of(load_dataset(self.dataset), self.split)
         if found.fingerprint() != self.fingerprint:
-            raise OptionError(f"a worker has another model or other pictures at {self.dataset!r}")
+            raise OptionError(f"a worker has another model or other pictures at {self.folder or self.dataset!r}")
         return found
 
 

@@ -50,6 +50,7 @@ class Split:
         files: the picture's file, where it is one.
         version: changes when the pictures do, where ids and labels alone do not tell: in people's own folders.
         annotated: changes when parts or attributes do; empty where they never do.
+        folder: the directory that the split is, where it is no part of a data set.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Split:
     files: Sequence[Path] | None = None
     version: str = ""
     annotated: str = ""
+    folder: Path | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

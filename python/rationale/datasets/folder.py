@@ -67,6 +67,22 @@ class Folder:
         return Split(name, ids, photographs(paths), labels, version=_version(paths))
 
 
+def loose_pictures(folder: Path) -> Split:
+    """All pictures in a directory and those in it, without classes (labels −1), as one split named "pictures".
+
+    Raises:
+        DataError: there is no such directory, or no picture in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such directory")
+    paths = pictures_below(folder)
+    if not paths:
+        raise DataError(f"{folder}: holds no pictures")
+    ids = [printable(path.relative_to(folder).as_posix()) for path in paths]
+    labels = np.full(len(paths), -1, np.int64)
+    return Split("pictures", ids, photographs(paths), labels, files=paths, version=_version(paths), folder=folder)
+
+
 def _divided(found: Sequence[_Found], shares: dict[str, float]) -> list[_Found]:
     """The pictures with splits; what was found out about these very files is kept in the cache."""
     paths = [path for _, path, _ in found]
