@@ -97,9 +97,9 @@ def planted_split(count: int = 8) -> Split:
 
 
 def write_pictures(folder: Path, count: int = 8) -> None:
-    """The pictures of `planted_split` as files in class directories under train, and some under test."""
+    """The pictures of `planted_split` as files in class directories under train, and some under val and test."""
     for number, (kind, *rest) in enumerate(places(count)):
-        for part in ("train", "test"):
+        for part in ("train", "val", "test"):
             place = folder / part / kind
             place.mkdir(parents=True, exist_ok=True)
             if part == "train" or number % 4 == 0:

@@ -44,6 +44,12 @@ def units_top(
     ] = None,
     distinct: Annotated[bool, typer.Option("--distinct", help="Of near-duplicates keep one.")] = False,
     side: Annotated[int, typer.Option("--side", min=8, max=1024, help="Longest side of a crop, in pixels.")] = 64,
+    highlight: Annotated[
+        str,
+        typer.Option(
+            "--highlight", help="Draw what excites a unit in its top pictures: deconv, guided, lrp, gradient…"
+        ),
+    ] = "",
     composite: CompositeOption = None,
     credit: Annotated[str, typer.Option("--credit", help="Whose the pictures are; kept with them.")] = "",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The store; your own in the cache if not given.")] = (
@@ -65,7 +71,7 @@ def units_top(
 
     loaded = Model.load(model, weights=weights, gpu=gpu, stages=stages or ())
     chosen = tuple(each.strip() for each in kinds.split(",") if each.strip()) if kinds is not None else tuple(KINDS)
-    wanted = Wanted(tuple(layers_of(loaded.network, layers)), count, chosen, distinct, side, composite)
+    wanted = Wanted(tuple(layers_of(loaded.network, layers)), count, chosen, distinct, side, composite, highlight)
     loaded.composite(composite)
     shown = _pictures(loaded, split, pictures)
     with progress_bar("looking at") as advance:
@@ -87,3 +93,38 @@ def _pictures(model: "Model", split: str, folder: Path | None) -> "Split":
     from rationale.datasets import dataset_of, loose_pictures, split_of
 
     return loose_pictures(folder) if folder is not None else split_of(dataset_of(model), split)
+
+
+@units.command("show")
+def units_show(
+    layer: Annotated[str, typer.Option("--layer", "-l", help="Whose units.")],
+    model: ModelOption = "mnist",
+    unit: Annotated[int | None, typer.Option("--unit", "-u", min=0, help="One of them; all if not given.")] = None,
+    store: StoreOption = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the PNG and the page go.")] = Path("units"),
+    weights: WeightsOption = None,
+    stages: StageOption = None,
+) -> None:
+    """Draw what a unit has learnt, or all units of a layer, as PNG and as a page."""
+    from rationale.explanation import hdf5_name, make_folder
+    from rationale.images import save_png
+    from rationale.model import Model
+    from rationale.resources import write_whole
+    from rationale.units import Store, store_path
+    from rationale.units.layers import check_layer, check_unit
+    from rationale.units.sheet import layer_page, layer_picture, unit_page, unit_picture
+
+    loaded = Model.load(model, weights=weights, stages=stages or ())
+    node = check_layer(loaded.network, layer) if unit is None else check_unit(loaded.network, layer, unit)
+    found = Store.open(store or store_path(loaded), loaded)
+    found.check(node.name, unit)
+    make_folder(out)
+    stem = hdf5_name(node.name).replace("|", "-") + ("" if unit is None else f"-{unit}")
+    if unit is None:
+        picture, page = layer_picture(found, node.name), layer_page(found, node.name)
+    else:
+        known = found.unit(node.name, unit)
+        picture, page = unit_picture(found, known), unit_page(found, known)
+    save_png(picture, out / f"{stem}.png")
+    write_whole(out / f"{stem}.html", page)
+    print(f"wrote {out / stem}.png and {stem}.html")

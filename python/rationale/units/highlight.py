@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 
 from rationale.errors import OptionError
 from rationale.gradients.baselines import rectified_gradient
+from rationale.images import Pixels
 from rationale.lrp import propagate
 from rationale.lrp.composites import Bounds, Composite
 from rationale.lrp.start import RelevanceAt
 from rationale.network import Network
+from rationale.render.colours import diverging, symmetric_scale
 from rationale.units.layers import check_unit, maps_of, strongest
 
 Array = NDArray[np.float32]
@@ -107,6 +109,31 @@ def seed_of(activation: Array, start: From) -> Array:
             )
         seed[rows, units, row, column] = 1
     return seed.reshape(activation.shape)
+
+
+def picture_is_signed(method: str) -> bool:
+    """Whether what a method finds speaks for and against the unit, in red and blue, rather than being a picture."""
+    return method in ("gradient-times-input", "lrp")
+
+
+def highlight_picture(found: Array, method: str, colour: str) -> Pixels:
+    """What `highlight` found in one picture, drawn, uint8 (H, W, 3), or (H, W) for a picture in greys.
+
+    Relevance, summed over the colours, in red and blue; gradients and what they project back as a picture around grey.
+
+    Args:
+        found: (C, H, W).
+        method: by which it was found.
+        colour: of the input: grey, rgb or bgr.
+    """
+    if picture_is_signed(method):
+        total = found.sum(axis=0)
+        return diverging(total, symmetric_scale(total))
+    scale = symmetric_scale(found)
+    drawn = np.round(127.5 + 127.5 * np.clip(found / scale, -1, 1)).astype(np.uint8)
+    if colour == "grey":
+        return np.asarray(drawn[0])
+    return np.ascontiguousarray((drawn[::-1] if colour == "bgr" else drawn).transpose(1, 2, 0))
 
 
 def _relevance_from(start: From) -> Callable[[Array], Array]:

@@ -25,6 +25,7 @@ from rationale.images import Pixels
 from rationale.model import Model
 from rationale.network import Box, Field, receptive_fields
 from rationale.resources import as_json, printable
+from rationale.units.highlight import METHODS, From, highlight, highlight_picture, picture_is_signed
 from rationale.units.layers import maps_of, strongest
 from rationale.units.rank import NONE, Rows, Statistics, highest, lowest, spread, statistics, without_twins
 from rationale.units.store import KINDS, LAYOUT, Store, changed, replace, replace_strips
@@ -34,6 +35,7 @@ Array = NDArray[np.float32]
 Report = Callable[[int, int, str], None]  # done, of how many, of what
 
 _SPARE = 4  # so many times the pictures wanted are looked at where near-duplicates are dropped
+_TOGETHER = 32  # units that are followed down from one forward pass
 _CACHE = 512 * 2**20  # bytes of pictures that are kept in memory
 
 
@@ -48,9 +50,10 @@ class Wanted:
         distinct: of near-duplicates keep one.
         side: of a crop, in pixels, at most; larger ones are made smaller.
         composite: how relevance is propagated; the model's own way where None.
+        highlight: by which of METHODS it is drawn what excites the unit in its top pictures; not at all where empty.
 
     Raises:
-        OptionError: a kind is unknown, or a number makes no sense.
+        OptionError: a kind or method is unknown, or a number makes no sense.
     """
 
     layers: tuple[str, ...]
@@ -59,8 +62,11 @@ class Wanted:
     distinct: bool = False
     side: int = 64
     composite: str | None = None
+    highlight: str = ""
 
     def __post_init__(self) -> None:
+        if self.highlight and self.highlight not in METHODS:
+            raise OptionError(f"highlighting by {self.highlight!r} is unknown; there is {', '.join(METHODS)}")
         if unknown := [kind for kind in self.kinds if kind not in KINDS]:
             raise OptionError(f"pictures of the kind {unknown[0]!r} are unknown; there are {', '.join(KINDS)}")
         if not self.kinds or not self.layers or self.count < 1 or self.side < 1:
@@ -275,6 +281,8 @@ class _Assembly:
         for kind in self._wanted.kinds:
             if kind != "relevant":
                 self._write_kind(group, kind, field, values, places)
+        if self._wanted.highlight and "top" in self._wanted.kinds:
+            self._write_highlights(group)
         if "relevant" in self._wanted.kinds and self._has(f"relevance/{number}"):
             relevance = self._joined(f"relevance/{number}")[self._rows]
             self._write_kind(group, "relevant", field, relevance, self._joined(f"relevant/{number}")[self._rows])
@@ -287,6 +295,8 @@ class _Assembly:
         else:
             rows = choose(values, count)
         units = np.arange(len(rows))[:, None]
+        if kind == "relevant":  # what spoke against the class, or not at all, did not speak for it
+            rows = np.where(values[rows, units] > 0, rows, NONE)
         flat = places[rows, units]
         spots = np.stack([flat // field.shape[2], flat % field.shape[2]], axis=-1)
         boxes = np.zeros((*rows.shape, 4), np.int32)
@@ -304,6 +314,39 @@ class _Assembly:
         }.items():
             replace(where, name, array, compression="gzip")
         replace_strips(where, "crops", [self._strip(*each) for each in zip(pictures, boxes, strict=True)])
+
+    def _write_highlights(self, group: h5py.Group) -> None:
+        """What excites each unit in its top pictures: one forward pass a picture, for all units that it stands for."""
+        network, method = self._model.network, self._wanted.highlight
+        pictures, boxes = group["top"]["picture"][()], group["top"]["box"][()]
+        drawn: dict[tuple[int, int], Pixels] = {}
+        for row in np.unique(pictures[pictures != NONE]).tolist():
+            batch = self._model.preprocess([self._view(row)])
+            found = np.argwhere(pictures == row)
+            for start in range(0, len(found), _TOGETHER):
+                some = found[start : start + _TOGETHER]
+                starts = [From(str(group.attrs["name"]), int(unit)) for unit, _ in some]
+                maps = highlight(
+                    network,
+                    batch,
+                    starts,
+                    method,
+                    composite=self._model.composite(self._wanted.composite),
+                    bounds=self._model.bounds,
+                )
+                for (unit, at), each in zip(some.tolist(), maps, strict=True):
+                    picture = highlight_picture(each[0], method, self._model.description.input.colour)
+                    box = Box(*boxes[unit, at].tolist())
+                    ground = 255 if picture_is_signed(method) else 128
+                    filling = ground if picture.ndim == 2 else (ground,) * 3
+                    drawn[unit, at] = crop_of(picture, box, filling, self._wanted.side)
+        strips = []
+        for unit, rows in enumerate(pictures):
+            there = [at for at, row in enumerate(rows) if row != NONE]
+            blank = np.full_like(drawn[unit, there[0]], 255) if there else None
+            strips.append(pack([drawn.get((unit, at), blank) for at in range(len(rows))]) if there else b"")  # type: ignore[misc]
+        replace_strips(group["top"], "highlight", strips)
+        group["top"]["highlight"].attrs["method"] = method
 
     def _strip(self, pictures: Rows, boxes: NDArray[np.int32]) -> bytes:
         """The crops of one unit; empty where it has no pictures."""

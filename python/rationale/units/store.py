@@ -23,7 +23,7 @@ from rationale.model import Model
 from rationale.network import Box
 from rationale.resources import cache_directory, held, shared_directory
 from rationale.units.rank import NONE
-from rationale.units.strips import unpack
+from rationale.units.strips import as_uri, unpack
 
 Array = NDArray[np.float32]
 
@@ -46,6 +46,8 @@ class Example:
         place: row and column in the layer's map.
         box: what the unit sees there, in the network's view of the picture; it may reach beyond.
         crop: that part, uint8 (h, w) or (h, w, 3), made smaller where it was large; None where none was kept.
+        highlight: what excites the unit in it, drawn by `method`; None where it was not asked for.
+        method: of highlighting.
     """
 
     id: str
@@ -54,6 +56,8 @@ class Example:
     place: tuple[int, int]
     box: Box
     crop: Pixels | None
+    highlight: Pixels | None = None
+    method: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,6 +198,15 @@ class Store:
             pictures = (file["pictures/id"].asstr(), file["pictures/label"])
             return [_read_unit(group, number, pictures, crops) for number in numbers]
 
+    def strips(self, layer: str, kind: str) -> list[str]:
+        """The crops of each unit side by side, as addresses of pictures inside a page; empty for none."""
+        self.check(layer)
+        with _reading(self.path) as file:
+            group = file["layers"][hdf5_name(layer)]
+            if kind not in group or "crops" not in group[kind]:
+                return [""] * self.layers[layer]
+            return [as_uri(each) for each in group[kind]["crops"][:]]
+
     def values(self, layer: str) -> Mapping[str, NDArray[Any]]:
         """Arrays over all units of a layer: least, greatest, mean, fires, dead."""
         self.check(layer)
@@ -320,8 +333,13 @@ def _read_unit(group: h5py.Group, number: int, pictures: tuple[Any, Any], crops:
 
 def _read_examples(group: h5py.Group, number: int, pictures: tuple[Any, Any], crops: bool) -> list[Example]:
     rows = group["picture"][number]
-    strip = group["crops"][number] if crops and "crops" in group else np.empty(0, np.uint8)
-    tiles: Sequence[Pixels | None] = unpack(strip, len(rows)) or [None] * len(rows)
+
+    def strip(name: str) -> Sequence[Pixels | None]:
+        there = crops and name in group
+        return (unpack(group[name][number], len(rows)) if there else []) or [None] * len(rows)
+
+    tiles, lower = strip("crops"), strip("highlight")
+    method = str(group["highlight"].attrs["method"]) if "highlight" in group else ""
     found = []
     for at, row in enumerate(rows.tolist()):
         if row != NONE:
@@ -334,6 +352,8 @@ def _read_examples(group: h5py.Group, number: int, pictures: tuple[Any, Any], cr
                     place=(place[0], place[1]),
                     box=Box(*box),
                     crop=tiles[at],
+                    highlight=lower[at],
+                    method=method,
                 )
             )
     return found

@@ -1,5 +1,6 @@
 """Crops of a unit side by side as one compressed picture: small files have more header than content."""
 
+import base64
 import io
 from collections.abc import Sequence
 
@@ -50,3 +51,10 @@ def unpack(content: bytes | NDArray[np.uint8], count: int) -> list[Pixels]:
     except (OSError, ValueError) as error:
         raise DataError(f"a strip of crops is damaged ({error})") from error
     return [np.ascontiguousarray(each) for each in np.split(strip, count, axis=1)]
+
+
+def as_uri(content: bytes | NDArray[np.uint8]) -> str:
+    """A strip inside a page; empty for an empty one."""
+    encoded = bytes(content)
+    kind = "png" if encoded.startswith(b"\x89PNG") else "webp"
+    return f"data:image/{kind};base64,{base64.b64encode(encoded).decode('ascii')}" if encoded else ""
