@@ -29,6 +29,7 @@ ROOMS = [
     "datasets",
     "evaluation",
     "batch",
+    "units",
     "captions",
     "training",
     "doctor",

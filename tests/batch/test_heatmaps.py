@@ -18,7 +18,7 @@ from PIL import Image
 from rationale.batch import Crew, cluster, heatmaps, write_heatmaps
 from rationale.batch.heatmaps import Heatmaps
 from rationale.batch.worker import Duty, Pictures, work_elsewhere
-from rationale.datasets import Split, load_dataset, plain_split
+from rationale.datasets import Split, load_dataset, loose_pictures
 from rationale.errors import OptionError, OutputError
 from rationale.model import Model
 from rationale.network.pycaffe import pycaffe
@@ -311,7 +311,7 @@ def test_a_plain_folder_is_explained_on_workers_too(mnist_model: Model, digits: 
         path = tmp_path / "in" / f"{number % 2}" / "x" / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(digit).save(path)
-    split = plain_split(tmp_path / "in")
+    split = loose_pictures(tmp_path / "in")
     here = write_heatmaps(mnist_model, split, tmp_path / "here.h5", crew=Crew(threads=1))
     there = write_heatmaps(mnist_model, split, tmp_path / "there.h5", crew=Crew(threads=1, workers=1))
     assert_same(here, there)

@@ -82,7 +82,7 @@ def write_heatmaps(
 
     Args:
         model: the classifier.
-        split: what is explained; with workers, of the model's own data set, or of a plain folder (`plain_split`).
+        split: what is explained; with workers, of the model's own data set, or of a plain folder (`loose_pictures`).
         path: the HDF5 file; one that the same run has written is left as it is.
         composite: how to propagate; the model's own way where None.
         report: called with the pictures done and their number.

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,11 +54,11 @@ class Parts:
             os.fsync(file.fileno())
         os.replace(partial, self._path(start))
 
-    def read(self, start: int) -> dict[str, NDArray[Any]]:
-        """A part that is there."""
+    def read(self, start: int, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+        """A part that is there, or only some arrays of it."""
         try:
             with np.load(self._path(start)) as arrays:
-                return {name: arrays[name] for name in arrays.files}
+                return {name: arrays[name] for name in arrays.files if names is None or name in names}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise OutputError(f"{self._path(start)}: is damaged ({error}); remove it and start again") from error
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from rationale.datasets import Split, load_dataset, plain_split
+from rationale.datasets import Split, load_dataset, loose_pictures, split_of
 from rationale.errors import OptionError
 from rationale.fetching import is_fetched
 from rationale.model import Model
@@ -68,18 +68,18 @@ class Duty:
 
 @dataclass(frozen=True)
 class Pictures:
-    """A split by its names: of which data set or plain folder, and the fingerprint that it must have."""
+    """A split by its names: of which data set, and the fingerprint that it must have; or a directory of pictures."""
 
     dataset: str
     split: str
     fingerprint: str
-    is_plain: bool = False
+    folder: str = ""
 
     @classmethod
     def like(cls, model: Model, split: Split) -> "Pictures":
-        """A split of the model's own data set, or one of a plain folder."""
-        place = str(split.folder or model.description.dataset)
-        return cls(place, split.name, split.fingerprint(), split.folder is not None)
+        """A split of the model's own data set, or one that is a directory of its own."""
+        folder = str(split.folder.resolve()) if split.folder is not None else ""
+        return cls(str(model.description.dataset), split.name, split.fingerprint(), folder)
 
     def load(self) -> Split:
         """The split.
@@ -88,9 +88,10 @@ class Pictures:
             DataError: it is not there.
             OptionError: its pictures are others than were meant.
         """
-        found = plain_split(Path(self.dataset)) if self.is_plain else load_dataset(self.dataset).split(self.split)
+        of_folder = loose_pictures(Path(self.folder)) if self.folder else None
+        found = of_folder or split_of(load_dataset(self.dataset), self.split)
         if found.fingerprint() != self.fingerprint:
-            raise OptionError(f"a worker has another model or other pictures at {self.dataset!r}")
+            raise OptionError(f"a worker has another model or other pictures at {self.folder or self.dataset!r}")
         return found
 
 

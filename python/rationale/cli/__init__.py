@@ -1,6 +1,6 @@
 """The command line: thin, one function a command, one file a group."""
 
-from rationale.cli import about, batch, captions, data, evaluate, explain, serve, train  # noqa: F401  add commands
+from rationale.cli import about, batch, captions, data, evaluate, explain, serve, train, units  # noqa: F401  add commands
 from rationale.cli.app import main
 
 __all__ = ["main"]

@@ -14,7 +14,7 @@ from rationale.resources import image
 from rationale.version import __version__
 
 _ORDER = (
-    *("explain", "serve", "compare", "batch", "evaluate", "captions", "train"),
+    *("explain", "serve", "compare", "units", "batch", "evaluate", "captions", "train"),
     *("reproduce", "data", "models", "doctor"),
 )
 
@@ -39,11 +39,13 @@ app = typer.Typer(
 )
 train = typer.Typer(no_args_is_help=True, help="Train networks with Caffe's own solver.")
 batch = typer.Typer(no_args_is_help=True, help="Work over a whole data set.")
+units = typer.Typer(no_args_is_help=True, help="See what each unit has learnt.")
 evaluate = typer.Typer(no_args_is_help=True, help="Measure how good classifiers and explanations are.")
 captions = typer.Typer(no_args_is_help=True, help="Make the captions that generators of sentences learn from.")
 data = typer.Typer(no_args_is_help=True, help="List, fetch and export data sets.")
 app.add_typer(train, name="train")
 app.add_typer(batch, name="batch")
+app.add_typer(units, name="units")
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(captions, name="captions")
 app.add_typer(data, name="data")

@@ -39,7 +39,7 @@ def batch_heatmaps(
     """Explain every picture of the model's data set, or of a folder, into one HDF5 file; goes on where it stopped."""
     from rationale.batch import Crew, write_heatmaps
     from rationale.cli.loading import can_say, model_and_split, readable
-    from rationale.datasets import plain_split
+    from rationale.datasets import loose_pictures
     from rationale.model import Model
     from rationale.render.terminal import progress_bar
 
@@ -49,7 +49,7 @@ def batch_heatmaps(
         raise OptionError("--split is of a data set, --images names a folder; give one of them")
     else:
         loaded = Model.load(model, weights=weights, gpu=gpu, stages=stages or ())
-        pictures = plain_split(images)
+        pictures = loose_pictures(images)
         files = pictures.files or ()
         if len(readable(files)) < len(files):
             raise typer.Exit(2)

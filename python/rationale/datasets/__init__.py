@@ -1,5 +1,6 @@
 """Data sets behind one interface: fetched, verified, split."""
 
+import functools
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from rationale.datasets.cub import Cub
 from rationale.datasets.dataset import Dataset, Split, check_classes, joined
 from rationale.datasets.flight import Flight
-from rationale.datasets.folder import Folder, plain_split
+from rationale.datasets.folder import Folder, loose_pictures
 from rationale.datasets.mnist import Mnist
 from rationale.errors import DataError, ModelError
 from rationale.model import Model
@@ -34,6 +35,15 @@ def load_dataset(name: str) -> Dataset:
     raise DataError(f"no data set is named {name!r}; there are {', '.join(DATASETS)}, or give a directory")
 
 
+def split_of(dataset: Dataset, name: str) -> Split:
+    """A split, or several one after the other by names with a plus between: "train+val".
+
+    Raises:
+        DataError: one of them does not exist.
+    """
+    return functools.reduce(joined, [dataset.split(each) for each in name.split("+")])
+
+
 def dataset_of(model: Model) -> Dataset:
     """The data set that a model names, whose classes must be the model's labels.
 
@@ -48,4 +58,14 @@ def dataset_of(model: Model) -> Dataset:
     return dataset
 
 
-__all__ = ["DATASETS", "Dataset", "Split", "check_classes", "dataset_of", "joined", "load_dataset", "plain_split"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "Split",
+    "check_classes",
+    "dataset_of",
+    "joined",
+    "load_dataset",
+    "loose_pictures",
+    "split_of",
+]

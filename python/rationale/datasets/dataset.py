@@ -50,7 +50,7 @@ class Split:
         files: the picture's file, where it is one.
         version: changes when the pictures do, where ids and labels alone do not tell: in people's own folders.
         annotated: changes when parts or attributes do; empty where they never do.
-        folder: of which all pictures make the split, without classes (labels are −1); None for part of a data set.
+        folder: the directory that the split is, where it is no part of a data set.
     """
 
     name: str

@@ -67,13 +67,12 @@ class Folder:
         return Split(name, ids, photographs(paths), labels, version=_version(paths))
 
 
-def plain_split(folder: Path) -> Split:
-    """All pictures in a directory and those in it, with no classes: labels are −1, the ids paths below the directory.
+def loose_pictures(folder: Path) -> Split:
+    """All pictures in a directory and those in it, without classes (labels −1), as one split named "pictures".
 
     Raises:
-        DataError: there are none.
+        DataError: there is no such directory, or no picture in it.
     """
-    folder = folder.resolve()
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such directory")
     paths = pictures_below(folder)
@@ -81,7 +80,7 @@ def plain_split(folder: Path) -> Split:
         raise DataError(f"{folder}: holds no pictures")
     ids = [printable(path.relative_to(folder).as_posix()) for path in paths]
     labels = np.full(len(paths), -1, np.int64)
-    return Split("images", ids, photographs(paths), labels, version=_version(paths), files=paths, folder=folder)
+    return Split("pictures", ids, photographs(paths), labels, files=paths, version=_version(paths), folder=folder)
 
 
 def _divided(found: Sequence[_Found], shares: dict[str, float]) -> list[_Found]:

@@ -1,6 +1,7 @@
 """The one room that imports Caffe: reads, checks and rewrites prototxt, runs networks forward and backward."""
 
 from rationale.network.device import on_threads
+from rationale.network.geometry import Box, Field, cut, receptive_fields
 from rationale.network.graph import Graph, Node
 from rationale.network.head import Meaning
 from rationale.network.kinds import kind
@@ -12,6 +13,8 @@ from rationale.network.sequence import SequenceNetwork
 from rationale.network.solver import Solver
 
 __all__ = [
+    "Box",
+    "Field",
     "Graph",
     "Meaning",
     "Network",
@@ -20,7 +23,9 @@ __all__ = [
     "SequenceNetwork",
     "Solver",
     "be_verbose",
+    "cut",
     "input_shapes",
     "kind",
     "on_threads",
+    "receptive_fields",
 ]
