@@ -14,6 +14,11 @@ def has_cuda() -> bool:
     return hasattr(pycaffe()._caffe.Blob, "_gpu_data_ptr")
 
 
+def card_count() -> int:
+    """How many cards this Caffe can see; none where it was built for the CPU, or there is no driver."""
+    return int(pycaffe()._caffe.card_count()) if has_cuda() else 0
+
+
 def card_summary() -> str:
     """What this Caffe can run on, in words.
 
