@@ -1,7 +1,6 @@
 """The card's kernels as NVIDIA's own compiler reads them: it wants neither card nor driver (`make card-source`)."""
 
 import ctypes
-import os
 import site
 from pathlib import Path
 
@@ -10,12 +9,12 @@ import pytest
 from rationale.lrp.card import SOURCE, THREADS
 from tests.card import functions
 
-PLACE = "NVRTC"  # an environment variable: a folder with libnvrtc.so in it, or under it
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def nvrtc() -> ctypes.CDLL:
-    folders = [os.environ[PLACE]] if PLACE in os.environ else [f"{each}/nvidia" for each in site.getsitepackages()]
-    found = [path for folder in folders for path in sorted(Path(folder).rglob("libnvrtc.so.*"))]
+    folders = [ROOT / "out/nvrtc", *(Path(each, "nvidia") for each in site.getsitepackages())]
+    found = [path for folder in folders for path in sorted(folder.rglob("libnvrtc.so.*"))]
     if not found:
         pytest.skip("NVRTC is not at hand: make card-source fetches it")
     for path in found[0].parent.glob("libnvrtc-builtins.so.*"):

@@ -46,6 +46,7 @@ class Workspace:
         self._weights: dict[tuple[int, int], OrderedDict[tuple[str, float], Blob]] = {}
         self._outputs: dict[int, OrderedDict[tuple[object, ...], Array]] = {}
         self._fingerprints: dict[int, Any] = {}  # of the layers' own weights, by layer
+        self._together: Any = None  # the same as one array of a card
         self._doubt: Any = None  # 1 where the card finds that weights changed
         self._scratch: dict[str, Any] = {}
         self._signs: dict[frozenset[int], Signs] = {}
@@ -161,13 +162,18 @@ class Workspace:
         nodes, known = self.network.graph.nodes, self._fingerprints
         if not isinstance(self.kernels, CardKernels):
             self._forget([each for each, before in known.items() if self._fingerprint(nodes[each]) != before])
-        elif known:
+            return
+        self._doubt = None
+        if known:
             now = self.kernels.fingerprints([array for each in known for array in self.parameters(nodes[each])])
-            self._doubt = self.kernels.differ(now, self.kernels.xp.concatenate(list(known.values())))
+            if self._together is None:
+                self._together = self.kernels.xp.concatenate(list(known.values()))
+            self._doubt = self.kernels.differ(now, self._together)
 
     def _note(self, node: Node) -> None:
         if node.index not in self._fingerprints:
             self._fingerprints[node.index] = self._fingerprint(node)
+            self._together = None
 
     def _fingerprint(self, node: Node) -> Any:
         if isinstance(self.kernels, CardKernels):
@@ -177,6 +183,7 @@ class Workspace:
     def _forget(self, layers: list[int]) -> None:
         if layers:
             self._bounds.clear()
+            self._together = None
         for index in layers:
             del self._fingerprints[index]
             self._outputs.pop(index, None)
