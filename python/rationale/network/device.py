@@ -60,7 +60,11 @@ def select(gpu: int | None) -> None:
         caffe.set_device(gpu)
         caffe.set_mode_gpu()
     except RuntimeError as error:
-        raise DeviceError(f"GPU {gpu} cannot be used: {error}") from error
+        count = card_count()
+        if gpu < count:
+            raise DeviceError(f"GPU {gpu} cannot be used: {' '.join(str(error).split())}") from error
+        there = f"cards are 0 to {count - 1}" if count else f"no card can be used: {card_summary()}"
+        raise DeviceError(f"GPU {gpu} was asked for, but {there}") from error
 
 
 @contextmanager
