@@ -218,7 +218,7 @@ class Network:
 
     def _fill(self, blob: int, values: Array) -> None:
         self.views.write(self.device_blobs[blob].data, values)
-        self._nonnegative[blob] = bool((values >= 0).all())
+        self._nonnegative[blob] = bool(values.min() >= 0)
 
     def _copy(self, array: Any) -> Array:
         return self.views.copy_to_host(array)
