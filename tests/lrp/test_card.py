@@ -10,6 +10,7 @@ import pytest
 from rationale.errors import NetworkError, RuleError
 from rationale.lrp import COMPOSITES, ClassScore, Relevance, RelevanceAt, UnitActivation, propagate
 from rationale.lrp.card import CardKernels
+from rationale.model import Model
 from rationale.network import Network
 from tests import card, networks
 from tests.lrp.test_backward import BOUNDS, NETWORKS
@@ -236,3 +237,17 @@ def test_settled_amounts_are_sums_of_their_parts() -> None:
     sums = {name: each.reshape(2, -1).sum(axis=1, dtype=np.float64) for name, each in values.items()}
     wanted = [sums["a"], sums["a"] + sums["b"], 2 * sums["b"] + sums["a"], np.zeros(2)]
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "size"), [("mnist", (28, 28)), ("flight", (144, 288))])
+def test_a_model_says_the_same_on_a_card(name: str, size: tuple[int, int]) -> None:
+    """The whole way of a picture, with its sentence where there is one."""
+    model = Model.load(name)
+    picture = np.random.default_rng(0).integers(0, 256, size if name == "mnist" else (*size, 3)).astype(np.uint8)
+    expected = model.explain(picture)
+    card.stand_in(model.network)
+    found = model.explain(picture)
+    assert (found.label, found.sentences) == (expected.label, expected.sentences)
+    assert found.probability == pytest.approx(expected.probability, rel=1e-6)
+    scale = np.abs(expected.heatmap).max()
+    np.testing.assert_allclose(found.heatmap, expected.heatmap, atol=1e-5 * scale)
