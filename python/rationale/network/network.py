@@ -394,7 +394,7 @@ class Network:
         kept = []
         for mine, other, part in swaps:
             if other is not None:
-                keep = make_blob(tuple(mine.shape))
+                keep = make_blob((mine.count,))
                 getattr(keep, f"share_{part}")(mine)
                 kept.append((mine, keep, part))
                 getattr(mine, f"share_{part}")(getattr(other, "blob", other))
