@@ -4,7 +4,7 @@
     python benchmarks/try_card.py --bundle DIR     packs all of it for a machine without a network
 
 The bundle is this Python with Caffe and what they need, but for CUDA's own libraries, as `part-00`, `part-01` … of at
-most 60 MiB. On the machine with the card: cat part-* | tar -xJ && sh card/run.sh. Of CUDA's libraries it takes those
+most 40 MiB. On the machine with the card: cat part-* | tar -xJ && sh card/run.sh. Of CUDA's libraries it takes those
 beside the Python that PEERS_PYTHON names, which has torch and zennit, and those in LD_LIBRARY_PATH.
 """
 
@@ -24,7 +24,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PART = 60 << 20  # bytes
+PART = 40 << 20  # bytes
 MAIN = "import sys; from rationale.cli import main; sys.exit(main())"  # what the command rationale does
 WANTED = ("rationale", "caffe", "cupy-cuda13x", "pytest")
 OF_THE_SYSTEM = re.compile(r"(ld-linux.*|lib(c|m|dl|rt|pthread|util|resolv|cuda)\.so.*|linux-vdso.*)$")

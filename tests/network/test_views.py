@@ -42,6 +42,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         cuda=SimpleNamespace(
             UnownedMemory=lambda pointer, size, owner, card: SimpleNamespace(pointer=pointer, size=size, card=card),
             MemoryPointer=lambda memory, offset: memory,
+            nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
             driver=SimpleNamespace(get_build_version=lambda: 13020),
         ),
     )
@@ -113,11 +114,31 @@ def test_cupy_for_another_cuda_is_named(played: SimpleNamespace, nothing_else: N
     assert [good for good, _ in findings()] == [False]
 
 
+def test_cupy_without_its_compiler_says_so(played: SimpleNamespace, nothing_else: None) -> None:
+    def missing() -> None:
+        raise RuntimeError('Failure finding "libnvrtc.so.13"')
+
+    played.cuda.nvrtc.getVersion = missing
+    with pytest.raises(DeviceError, match=r'CuPy cannot be used: Failure finding "libnvrtc\.so\.13"'):
+        views.views_for(0)
+    assert [good for good, _ in findings()] == [False]
+
+
+def test_a_card_without_memory_is_an_error_of_ours(played: SimpleNamespace) -> None:
+    class Full(PlayedBlob):
+        @property
+        def _gpu_diff_ptr(self) -> int:
+            raise RuntimeError("syncedmem.cpp:95: Check failed:\n error == cudaSuccess (2 vs. 0)  out of memory")
+
+    with pytest.raises(DeviceError, match=r"GPU 0: 2 × 3 numbers: .*out of memory; try a smaller batch"):
+        _ = views.views_for(0).wrap(Full(2, 3)).diff
+
+
 def test_cupy_that_cannot_be_imported_says_why(
     played: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "cupy.py").write_text("raise ImportError('libnvrtc.so.13:\\n  cannot open')")
     monkeypatch.delitem(sys.modules, "cupy")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(DeviceError, match=r"CuPy cannot be imported: libnvrtc\.so\.13: cannot open"):
+    with pytest.raises(DeviceError, match=r"CuPy cannot be used: libnvrtc\.so\.13: cannot open"):
         views.views_for(0)

@@ -116,13 +116,27 @@ class CardBlob:
 
     @property
     def data(self) -> Array:
-        """Activations, or weights."""
-        return self._view("data", self.blob._gpu_data_ptr)
+        """Activations, or weights.
+
+        Raises:
+            DeviceError: the card has no memory for them.
+        """
+        try:
+            return self._view("data", self.blob._gpu_data_ptr)
+        except RuntimeError as error:
+            raise self._refused(error) from error
 
     @property
     def diff(self) -> Array:
-        """Gradients, or relevance."""
-        return self._view("diff", self.blob._gpu_diff_ptr)
+        """Gradients, or relevance.
+
+        Raises:
+            DeviceError: the card has no memory for them.
+        """
+        try:
+            return self._view("diff", self.blob._gpu_diff_ptr)
+        except RuntimeError as error:
+            raise self._refused(error) from error
 
     def reshape(self, *shape: int) -> None:
         """Gives the blob another shape; its memory grows where it must."""
@@ -135,6 +149,10 @@ class CardBlob:
         """Takes note of a shape that Caffe changed."""
         self.shape = tuple(self.blob.shape)
         self._known.clear()
+
+    def _refused(self, error: RuntimeError) -> DeviceError:
+        wanted = " × ".join(map(str, self.shape))
+        return DeviceError(f"GPU {self._device}: {wanted} numbers: {' '.join(str(error).split())}; try a smaller batch")
 
     def _view(self, part: str, pointer: int) -> Array:
         known = self._known.get(part)
@@ -224,10 +242,11 @@ def cupy() -> Any:
     """
     try:
         module = importlib.import_module("cupy")
+        module.cuda.nvrtc.getVersion()  # it finds the compiler of its kernels when that is first wanted
     except ModuleNotFoundError as error:
         raise DeviceError("relevance on a card wants CuPy: pip install 'rationale[gpu]'") from error
     except Exception as error:  # its own words, of libraries that it does not find
-        raise DeviceError(f"CuPy cannot be imported: {' '.join(str(error).split())[:300]}") from error
+        raise DeviceError(f"CuPy cannot be used: {' '.join(str(error).split())[:300]}") from error
     built, made = int(pycaffe()._caffe.cuda_versions()[0]) // 1000, _cuda_of(module)
     if made != built:
         raise DeviceError(
