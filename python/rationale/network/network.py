@@ -63,6 +63,7 @@ class Network:
         blobs = {self.graph.blob_names[blob]: blob for blob in net._inputs}
         self._constants = {blobs.pop(name): constant for name, constant in (constants or {}).items()}
         self._inputs: dict[str, int] = blobs
+        self._shapes = self._input_shapes()
         self.understood: tuple[str, ...] = ()  # what of the files is not simply as it stands there
         self._users_names = dict(users_names or {})  # of blobs that have another name here
         self._reached: set[int] = set()  # blobs that the last backward pass came to
@@ -154,6 +155,10 @@ class Network:
     @property
     def inputs(self) -> dict[str, tuple[int, ...]]:
         """Shape of each input, batch size first, as it stands now."""
+        return dict(self._shapes)
+
+    def _input_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The same as Caffe has it, which takes its time to say so."""
         return {name: tuple(self._blobs[blob].shape) for name, blob in self._inputs.items()}
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -253,10 +258,11 @@ class Network:
         return converted
 
     def _reshape(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        if all(self.inputs[name] == shape for name, shape in shapes.items()):
+        if all(self._shapes[name] == shape for name, shape in shapes.items()):
             return
         for name, shape in shapes.items():
             self._blobs[self._inputs[name]].reshape(*shape)
+        self._shapes = self._input_shapes()
         count = next(iter(shapes.values()))[0]
         for blob, constant in self._constants.items():
             if constant.follows:
