@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 
 COMMA := ,
 
-.PHONY: help setup caffe peers chromium serve demo test lint lowest bench reproduce reproduce-sentences \
+.PHONY: help setup caffe peers chromium serve demo test lint lowest card-source bench reproduce reproduce-sentences \
 	reproduce-quick fresh wheels docker docker-test clean
 help:
 	@echo "make setup      build and install everything (once)"
@@ -17,6 +17,7 @@ help:
 	@echo "make caffe      build Caffe's wheel only, and print where it is"
 	@echo "                CUDA=1 builds for NVIDIA's cards too (docs/gpu.md)"
 	@echo "make peers      install torch, zennit and captum, which some tests and the benchmarks compare with"
+	@echo "make card-source  compile the kernels for NVIDIA's cards, without a card (docs/gpu.md)"
 	@echo "make bench      time LRP against zennit and captum, and the live page; write their figures to docs"
 	@echo "make serve      open the live page: camera, drawing, video or photograph"
 	@echo "make reproduce  train, measure, write docs/results.md"
@@ -78,18 +79,27 @@ lint: setup
 	$(BIN)/ruff format --check python tests benchmarks docker
 	$(BIN)/mypy
 
-# CI compares with the peers and drives the page in Chromium; elsewhere those tests are skipped, and say so, unless
-# `make peers` and `make chromium` came first.
-test: lint $(if $(CI),peers chromium)
-	$(BIN)/python -m pytest --ignore tests/browser
+# CI compares with the peers, drives the page in Chromium and compiles the kernels for cards; elsewhere those tests are
+# skipped, and say so, unless `make peers`, `make chromium` and `make card-source` came first.
+test: lint $(if $(CI),peers chromium out/nvrtc)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/browser
 	$(BIN)/python -m pytest tests/browser  # a process of its own: the browser's event loop would stay in the others' way
 	$(BIN)/python tests/pycaffe_suite.py
 
 lowest: $(BIN)/pip
 	wheel=$$($(BIN)/python docker/caffe/build.py wheel) && $(BIN)/python tests/lowest_versions.py "$$wheel"
 
+# NVIDIA's compiler for kernels, which wants neither card nor driver (90 MB).
+out/nvrtc: constraints.txt | $(BIN)/ready
+	$(INSTALL) --no-deps --upgrade --target $@ nvidia-cuda-nvrtc
+	@touch $@
+
+card-source: out/nvrtc
+	$(BIN)/python -m pytest tests/lrp/test_card_source.py
+
 bench: peers chromium
 	$(BIN)/python -m benchmarks.lrp
+	$(BIN)/python -m benchmarks.folder
 	$(BIN)/python -m benchmarks.page
 
 # pycocoevalcap without what it asks for: only its BLEU, METEOR and CIDEr are used.

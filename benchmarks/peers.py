@@ -4,36 +4,14 @@ A twin has the same layers and the same weights, so that the peers' numbers and 
 zennit and captum come with `make peers`; nothing else in the project needs them.
 """
 
-import sys
-import types
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.torchvision_stub import stub_torchvision
 from rationale.network import Network, Node
-
-
-def stub_torchvision() -> None:
-    """zennit imports torchvision for its canonizers; a stub is enough for what is used here."""
-    try:
-        import torchvision  # noqa: F401
-    except Exception:
-        names = {
-            "torchvision": {},
-            "torchvision.models": {},
-            "torchvision.models.resnet": {"Bottleneck": type("Bottleneck", (), {}), "BasicBlock": type("B", (), {})},
-            "torchvision.models.vgg": {},
-        }
-        for name, content in names.items():
-            module = types.ModuleType(name)
-            module.__dict__.update(content)
-            sys.modules[name] = module
-            if "." in name:
-                parent, child = name.rsplit(".", 1)
-                setattr(sys.modules[parent], child, module)
-
 
 stub_torchvision()
 

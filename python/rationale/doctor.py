@@ -12,6 +12,7 @@ from rationale.fetching import is_fetched
 from rationale.model import Model, available_models
 from rationale.network import device
 from rationale.network.pycaffe import layer_types, pycaffe
+from rationale.network.views import cupy
 from rationale.resources import image
 from rationale.version import __version__
 
@@ -33,6 +34,8 @@ def examine() -> list[Finding]:
         findings.append(Finding(True, f"in the image for {kind.upper()}"))
         findings.append(folder_finding(Path.cwd()))
     findings.append(_finding(_caffe))
+    if device.has_cuda() and device.card_count():
+        findings.append(_finding(_cupy))
     findings += [_finding(lambda name=name: _model(name)) for name in available_models()]  # type: ignore[misc]
     return findings
 
@@ -69,6 +72,10 @@ def folder_finding(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) ->
 
 def _caffe() -> str:
     return f"Caffe {pycaffe().__version__} ({device.card_summary()}), {len(layer_types())} layer types"
+
+
+def _cupy() -> str:
+    return f"CuPy {cupy().__version__}: relevance stays on the card"
 
 
 def _model(name: str) -> str:

@@ -57,8 +57,8 @@ def test_several_starts_are_what_each_alone_is(network: Network) -> None:
 def test_one_forward_pass_serves_them_all(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = networks.batch_for(network, 2)
     runs: list[object] = []
-    forward = Network.forward
-    monkeypatch.setattr(Network, "forward", lambda self, given: runs.append(1) or forward(self, given))
+    run = Network.run
+    monkeypatch.setattr(Network, "run", lambda self, given: runs.append(1) or run(self, given))
     first, _ = propagate(network, batch, start=[ClassScore(0), ClassScore(1)])
     propagate(network, first.forward, start=RelevanceAt("sum", first["sum"]))
     assert len(runs) == 1

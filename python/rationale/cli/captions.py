@@ -23,6 +23,7 @@ def captions_make(
     from rationale.render.terminal import progress_bar
 
     loaded = Model.load(model, gpu=gpu)
+    loaded.network  # noqa: B018  what cannot run is refused before work begins
     how = loaded.explainer_settings
     paths = [path if out is None else out / path.name for path in (how.captions, how.unlinked)]
     for path in paths:

@@ -28,21 +28,22 @@ def randomised(network: Network, layers: Sequence[str], seed: int = 0) -> Iterat
         NetworkError: there is no such layer, or it has no weights.
     """
     random = np.random.default_rng(seed)
-    arrays = []
-    for name in layers:
-        held = network.parameters(network.graph.node(name))
-        if not held:
-            raise NetworkError(f"layer {name!r} has no weights")
-        arrays += held
-    kept = [array.copy() for array in arrays]
+    nodes = [network.graph.node(name) for name in layers]
+    for node in nodes:
+        if not network.parameters(node):
+            raise NetworkError(f"layer {node.name!r} has no weights")
+    kept = [array.copy() for node in nodes for array in network.parameters(node)]
     network.derived.clear()
-    for array in arrays:
-        array[...] = random.standard_normal(array.shape, np.float32) * np.sqrt(np.mean(array**2))
+    for node in nodes:
+        for array in network.parameters(node):
+            array[...] = random.standard_normal(array.shape, np.float32) * np.sqrt(np.mean(array**2))
     try:
         yield network
     finally:
-        for array, values in zip(arrays, kept, strict=True):
-            array[...] = values
+        before = iter(kept)
+        for node in nodes:
+            for array in network.parameters(node):  # asked for again: a card must be told that they change
+                array[...] = next(before)
         network.derived.clear()
 
 

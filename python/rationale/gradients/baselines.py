@@ -210,7 +210,8 @@ def classes_of(
 ) -> NDArray[np.int64]:
     """The classes that `target` stands for, (N,): themselves, or the predicted ones."""
     network.forward(batch)
-    return class_start(network, network.graph.score_node(target_layer), target, None).targets
+    found = class_start(network, network.graph.score_node(target_layer), target)
+    return network.views.to_host(found.targets)
 
 
 def score_gradient(

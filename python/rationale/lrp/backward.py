@@ -12,8 +12,8 @@ from rationale.lrp.composites import Bounds, Composite, get_composite
 from rationale.lrp.conditions import Condition, Passage, passage, passing_through
 from rationale.lrp.forward import Forward, run_forward
 from rationale.lrp.layers import takes_rule
-from rationale.lrp.ledger import Ledger
-from rationale.lrp.start import Classes, ClassScore, StartAt, Unit, UnitActivation
+from rationale.lrp.ledger import Ledger, settled
+from rationale.lrp.start import Classes, ClassScore, Start, StartAt, Unit, UnitActivation
 from rationale.lrp.walk import Facts, Walk
 from rationale.lrp.workspace import Workspace
 from rationale.network import Network, Node
@@ -144,7 +144,12 @@ def propagate(
     space = Workspace.of(network)
     forward = run_forward(space, batch)
     facts = Facts.of(space)
-    found = tuple(plan.carry_out(facts, rules, forward) for plan in plans)
+    walked = [plan.walk_down(facts, rules) for plan in plans]
+    if space.weights_changed():
+        walked = [plan.walk_down(facts, rules) for plan in plans]
+    if not space.kernels.looks:
+        network.outputs()  # which refuses NaN and infinity
+    found = tuple(plan.settle(each, forward) for plan, each in zip(plans, walked, strict=True))
     return found if isinstance(start, Sequence) else found[0]
 
 
@@ -183,17 +188,35 @@ class _Plan:
         passages = [passage(network, node, condition) for condition in conditions]
         return cls(start, node, _names_to_keep(network, node, keep), passages)
 
-    def carry_out(self, facts: Facts, rules: Composite, forward: Forward) -> Relevance:
-        """Walks down after the forward pass."""
-        network = facts.space.network
-        begun = self.start.begin(network, self.node, rules.starts_with)
-        outputs = network.data(self.node.tops[0]).reshape(forward.samples, -1).copy()
+    def walk_down(self, facts: Facts, rules: Composite) -> "_Walked":
+        """Walks down after the forward pass; on a card all that is found stays there."""
+        space = facts.space
+        begun = self.start.begin(space.network, self.node, rules.starts_with)
         walk = Walk(facts, rules, self.names, checkpoints={each.layers[0].name for each in self.passages})
-        walk.walk(self.node, begun.seed)
-        ledger = Ledger(walk.entries, facts.space.kernels.total(begun.seed))
-        conditional = [passing_through(walk, each) for each in self.passages]
-        aliases = _aliases(network, walk.kept)
-        return Relevance(walk.kept, ledger, begun.scores, begun.targets, outputs, forward, conditional, aliases)
+        walk.walk(self.node, begun.seed, by_activation=begun.by_activation)
+        return _Walked(walk, begun, [passing_through(walk, each) for each in self.passages])
+
+    def settle(self, walked: "_Walked", forward: Forward) -> Relevance:
+        """The result, in the host's memory."""
+        space, begun = walked.walk.space, walked.begun
+        host = space.views.to_host
+        begun.check_contrast(space.views)
+        outputs = space.views.copy_to_host(space.data(self.node.tops[0])).reshape(forward.samples, -1)
+        kept = {name: host(array) for name, array in walked.walk.kept.items()}
+        conditional = [{name: host(array) for name, array in each.items()} for each in walked.conditional]
+        ledger = settled(space.kernels, walked.walk.entries, walked.walk.total, forward.samples)
+        aliases = _aliases(space.network, kept)
+        scores, targets = host(begun.scores), host(begun.targets)
+        return Relevance(kept, ledger, scores, targets, outputs, forward, conditional, aliases)
+
+
+@dataclass(frozen=True)
+class _Walked:
+    """A walk that is over, what it began with, and what passed through the conditions."""
+
+    walk: Walk
+    begun: Start
+    conditional: Sequence[Mapping[str, Array]]
 
 
 def _aliases(network: Network, kept: Collection[str]) -> dict[str, str]:

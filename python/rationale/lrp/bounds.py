@@ -28,7 +28,7 @@ def _below(network: Network, node: Node, blob: int, bounds: Interval) -> Interva
     """The bounds of a blob as `node` reads it."""
     maker = network.graph.maker(blob, before=node.index)
     if maker is None or maker.type == "Input":
-        return _checked(bounds, network.data(blob).shape[1], node)
+        return _checked(bounds, _shape(network, blob)[1], node)
     if maker.type in CONSTANTS:
         values = network.data(blob)
         values = values.reshape(*values.shape[:2], -1)
@@ -41,6 +41,10 @@ def _below(network: Network, node: Node, blob: int, bounds: Interval) -> Interva
         )
     below = [_below(network, maker, bottom, bounds) for bottom in maker.bottoms[: _INPUTS.get(maker.type)]]
     return carry(network, maker, blob, below)
+
+
+def _shape(network: Network, blob: int) -> tuple[int, ...]:
+    return tuple(network.device_blobs[blob].data.shape)
 
 
 def _checked(bounds: Interval, channels: int, node: Node) -> Interval:
@@ -80,7 +84,7 @@ def _bias(network: Network, node: Node, blob: int, below: list[Interval]) -> Int
 def _by_channel(network: Network, node: Node, axis: int) -> list[Channels]:
     """Stored numbers of a layer, one for each channel, (C,), or one for all, (1,)."""
     stored = [array.astype(np.float64).ravel() for array in network.parameters(node)]
-    channels = network.data(node.bottoms[0]).shape[1]
+    channels = _shape(network, node.bottoms[0])[1]
     if any(len(each) != 1 and (axis != 1 or len(each) != channels) for each in stored):
         raise RuleError(f"rule box: {node.name!r} ({node.type}) does not go by channel, so that bounds do not follow")
     return stored
@@ -112,7 +116,7 @@ def _pooling(network: Network, node: Node, blob: int, below: list[Interval]) -> 
 
 
 def _flatten(network: Network, node: Node, blob: int, below: list[Interval]) -> Interval:
-    shape, above = network.data(node.bottoms[0]).shape, network.data(blob).shape
+    shape, above = _shape(network, node.bottoms[0]), _shape(network, blob)
     if shape[:2] == above[:2] or len(below[0][0]) == 1:
         return below[0]
     if above[1] != np.prod(shape[1:]):
@@ -125,17 +129,17 @@ def _concat(network: Network, node: Node, blob: int, below: list[Interval]) -> I
     concat = node.parameter.concat_param  # type: ignore[union-attr]
     if concat.axis != 1 or (concat.HasField("concat_dim") and concat.concat_dim != 1):
         return np.minimum.reduce([low for low, _ in below]), np.maximum.reduce([high for _, high in below])
-    counts = [network.data(bottom).shape[1] for bottom in node.bottoms]
+    counts = [_shape(network, bottom)[1] for bottom in node.bottoms]
     ends = [[np.broadcast_to(each[end], count) for each, count in zip(below, counts, strict=True)] for end in (0, 1)]
     return np.concatenate(ends[0]), np.concatenate(ends[1])
 
 
 def _slice(network: Network, node: Node, blob: int, below: list[Interval]) -> Interval:
-    counts = [network.data(top).shape[1] for top in node.tops]
-    if len(below[0][0]) == 1 or sum(counts) != network.data(node.bottoms[0]).shape[1]:  # along another axis
+    counts = [_shape(network, top)[1] for top in node.tops]
+    if len(below[0][0]) == 1 or sum(counts) != _shape(network, node.bottoms[0])[1]:  # along another axis
         return below[0]
     start = sum(counts[: node.tops.index(blob)])
-    low, high = (end[start : start + network.data(blob).shape[1]] for end in below[0])
+    low, high = (end[start : start + _shape(network, blob)[1]] for end in below[0])
     return low, high
 
 

@@ -57,9 +57,9 @@ def passing_through(walk: Walk, passage: Passage) -> Mapping[str, Array]:
     relevance = walk.checkpoints[passage.layers[0].name]
     for upper, lower in pairwise(passage.layers):  # only what arrives there goes on, not what passes by it
         between = Walk(walk.facts, walk.rules, {}, masks=passage.masks, above=walk)
-        between.walk(upper, relevance, until=lower)
-        relevance = network.diff(lower.tops[0]).copy()
+        between.walk(upper, relevance, until=lower, by_activation=not walk.is_loose(upper))
+        relevance = walk.space.diff(lower.tops[0]).copy()
     inputs = {network.graph.blob_names[blob]: blob for blob in network.net._inputs}
     below = Walk(walk.facts, walk.rules, inputs, masks=passage.masks, above=walk)
-    below.walk(passage.layers[-1], relevance)
+    below.walk(passage.layers[-1], relevance, by_activation=not walk.is_loose(passage.layers[-1]))
     return below.kept

@@ -12,12 +12,12 @@ def propagate_embed(space: Workspace, node: Node, rule: Rule, known: Known) -> P
     As a dense layer over one-hot words would by the ε-rule; without a bias nothing is stabilised, for the one input of
     each output brought all of it.
     """
-    net, kernels = space.network, space.kernels
+    kernels = space.kernels
     assert known.output_stored  # no layer may work in place on it
-    relevance, outputs = net.diff(node.tops[0]), net.data(node.tops[0])
+    relevance, outputs = space.diff(node.tops[0]), space.data(node.tops[0])
     nothing = kernels.nothing(len(relevance))
-    bias = net.parameters(node)[1:]
-    words = net.diff(node.bottoms[0])
+    bias = space.parameters(node)[1:]
+    words = space.diff(node.bottoms[0])
     if not bias:
         kernels.sum_last(relevance, words)
         return Passed(kernels.total(words), nothing, nothing)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from rationale.lrp.bounds import carried_bounds
 from rationale.lrp.composites import Composite
 from rationale.lrp.embed import propagate_embed
 from rationale.lrp.joins import propagate_equally
@@ -67,7 +66,7 @@ def _weighted(visit: Visit) -> Moved:
         raise unsupported(node)
     rule = visit.rules.rule_for(node.name, node.type, visit.lowest)
     if rule is visit.rules.lowest and rule.bounds is not None:  # those of the network's input
-        rule = replace(rule, bounds=carried_bounds(visit.space.network, node, rule.bounds))
+        rule = replace(rule, bounds=visit.space.bounds(node, rule.bounds))
     return _by_rule(Weighted(visit.space, node), rule, visit.known)
 
 
@@ -114,9 +113,9 @@ def _elementwise(visit: Visit) -> Moved:
 
 def _to_first(visit: Visit) -> Moved:
     """The first input takes all; `layers.signals` says that others get nothing."""
-    net, node = visit.space.network, visit.node
+    space, node = visit.space, visit.node
     if not node.in_place:
-        net.diff(node.bottoms[0])[...] = net.diff(node.tops[0])
+        space.diff(node.bottoms[0])[...] = space.diff(node.tops[0])
     return _all(visit, Placed.ZERO_MOVED if moves_zero(node) else Placed.AS_ABOVE)
 
 
@@ -141,17 +140,17 @@ def _route(visit: Visit) -> Moved:
 def _constant(visit: Visit) -> Moved:
     """What is the same for every picture keeps its share, as a bias does."""
     space = visit.space
-    share = space.kernels.total(space.network.diff(visit.node.tops[0]))
+    share = space.kernels.total(space.diff(visit.node.tops[0]))
     nothing = space.kernels.nothing(len(share))
     return Moved("constant", Passed(nothing, share, nothing), Placed.AS_ABOVE)
 
 
 def _all(visit: Visit, placed: Placed) -> Moved:
-    net, kernels = visit.space.network, visit.space.kernels
-    nothing = kernels.nothing(len(net.diff(visit.node.tops[0])))
+    space, kernels = visit.space, visit.space.kernels
+    nothing = kernels.nothing(len(space.diff(visit.node.tops[0])))
     on = nothing
     if not visit.node.in_place:
-        on = sum((kernels.total(net.diff(blob)) for blob in visit.node.bottoms), nothing)
+        on = sum((kernels.total(space.diff(blob)) for blob in visit.node.bottoms), nothing)
     return Moved("pass", Passed(on, nothing, nothing), placed)
 
 

@@ -1,11 +1,11 @@
-"""The arithmetic of relevance: all of it is here, in the array module it is given (NumPy; CuPy has the same names).
+"""The arithmetic of relevance: all of it is here, and in `card` what a card does in another way.
 
 On the processor it goes in blocks that stay in its cache.
 """
 
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,14 +36,27 @@ class Quotient:
 
 
 class Kernels:
-    """Arithmetic on arrays (N, C, …) of the module `xp`."""
+    """Arithmetic on arrays (N, C, …) of the module `xp`.
+
+    Attributes:
+        looks: whether the pass may look at numbers on its way; on a card it would have to wait for each.
+    """
+
+    looks = True
 
     def __init__(self, xp: Any) -> None:
         self.xp = xp
 
+    def begin(self) -> None:
+        """A pass begins: amounts of those before are not wanted any more."""
+
+    def settle(self, amounts: Iterable[Amounts], samples: int) -> list[Amounts]:
+        """The amounts of so many samples as numbers in the host's memory."""
+        return list(amounts)
+
     def nothing(self, samples: int) -> Amounts:
         """An amount of zero for each sample, (N,)."""
-        return np.asarray(self.xp.zeros(samples))
+        return np.zeros(samples)
 
     # ---- shares ------------------------------------------------------------------------------------------------------
 
@@ -74,7 +87,7 @@ class Kernels:
         for sample in range(len(relevance)):
             one = slice(sample, sample + 1)
             z = denominator if len(denominator) == 1 else denominator[one]
-            size = epsilon * self._root_mean_square(z, relevance[one]) if relative else epsilon
+            size = epsilon * self.root_mean_square(z, relevance[one]) if relative else epsilon
             parts.append(self._divide(relevance[one], z, sign, size, share, out[one]))
         by_channel = self.xp.concatenate([part.by_channel for part in parts])
         return Quotient(by_channel, self.xp.concatenate([part.stabiliser for part in parts]))
@@ -110,10 +123,14 @@ class Kernels:
             return Quotient(by_channel, taken.reshape(samples, channels).sum(axis=1, dtype=np.float64))
         return Quotient(by_channel, by_channel.sum(axis=1) * sign * epsilon)
 
-    def _root_mean_square(self, z: Array, relevance: Array) -> float:
+    def root_mean_square(self, z: Array, relevance: Array) -> float:
         """Of the denominators to which relevance arrives: the same with and without a ReLU in place."""
         met = self.xp.broadcast_to(z, relevance.shape)[relevance != 0].astype(np.float64)
         return float(self.xp.sqrt(self.xp.mean(met**2))) if met.size else 1.0
+
+    def weigh(self, sums: Amounts, weights: Array, sign: int) -> Amounts:
+        """sign · Σ_c w_c s_c for sums by channel (N, C) and weights (C,)."""
+        return np.asarray(sign * (sums @ weights.astype(np.float64)))
 
     def share_out(self, relevance: Array, counts: Array, out: Array) -> Amounts:
         """Writes R / counts to `out`, 0 where a count is 0, and returns what was lost there, (N,)."""
@@ -195,7 +212,7 @@ class Kernels:
         return _by_sample(_rows(values).sum(axis=1), values)
 
     def meets_zero(self, relevance: Array, activation: Array) -> bool:
-        """Whether relevance sits where the activation is zero."""
+        """Whether relevance sits where the activation is zero, or may do so as far as is known."""
         return bool(self.xp.any((relevance != 0) & (activation == 0)))
 
     def sum_last(self, values: Array, out: Array) -> None:
@@ -213,13 +230,17 @@ class Kernels:
         counts = self.xp.zeros((1, 1, *shape), np.float32)
         for _, (rows, columns) in places:
             counts[..., rows, columns] += 1
-        return np.asarray(counts)
+        return counts  # type: ignore[no-any-return]
 
     def add_windows(self, values: Array, places: Windows, out: Array) -> None:
         """Writes to each input the sum of `values` over the windows that hold it."""
         out.fill(0)
         for (rows, columns), (above_rows, above_columns) in places:
             out[..., rows, columns] += values[..., above_rows, above_columns]
+
+    def keep_channels(self, values: Array, channels: NDArray[np.int64]) -> None:
+        """Sets all channels but these to zero."""
+        values[:, np.setdiff1d(np.arange(values.shape[1]), channels)] = 0
 
     # ---- noticing changes --------------------------------------------------------------------------------------------
 

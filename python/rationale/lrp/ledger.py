@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rationale.lrp.kernels import Kernels
+
 Amounts = NDArray[np.float64]
 
 
@@ -28,6 +30,16 @@ class Entry:
     def residual(self) -> Amounts:
         """What the account misses."""
         return self.received - self.passed_on - self.bias - self.stabiliser
+
+
+def settled(kernels: Kernels, entries: Sequence[Entry], start: Amounts, samples: int) -> "Ledger":
+    """The ledger of a pass that is over, with amounts that nobody has added up yet brought from the card at once."""
+    if kernels.looks:
+        return Ledger(entries, start)
+    open_ = [amount for e in entries for amount in (e.received, e.passed_on, e.bias, e.stabiliser)]
+    *amounts, start = kernels.settle([*open_, start], samples)
+    rows = [amounts[4 * number : 4 * number + 4] for number in range(len(entries))]
+    return Ledger([Entry(e.layer, e.type, e.rule, *row) for e, row in zip(entries, rows, strict=True)], start)
 
 
 class Ledger(Sequence[Entry]):

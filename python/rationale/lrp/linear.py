@@ -61,17 +61,16 @@ class _Redistribution:
         self.rule = rule
         self.known = known
         self.space = operator.space
-        self.net = operator.space.network
         self.kernels = operator.space.kernels
         self.node = operator.node
-        self.relevance = self.net.diff(self.node.tops[0])
+        self.relevance = self.space.diff(self.node.tops[0])
         # Σ_j w̃_ij R_j / z_j of all terms with the same inputs and sign, an array for each bottom.
         self.gradients: dict[tuple[str, int], list[Array]] = {}
 
     def run(self) -> Passed:
         relevance, rule, kernels = self.relevance, self.rule, self.kernels
         bias, stabiliser = kernels.nothing(len(relevance)), kernels.nothing(len(relevance))
-        spread = np.zeros_like(relevance) if rule.spread_bias else None
+        spread = kernels.xp.zeros_like(relevance) if rule.spread_bias else None
         fractions = [each for each in rule.fractions if not (each.where == "z<0" and self.known.rectified)]
         raising: Array | None = None  # the raising contributions, where the fraction before has computed them
         for number, fraction in enumerate(fractions):
@@ -107,7 +106,7 @@ class _Redistribution:
             return self.relevance
         chosen = self.space.scratch("chosen", self.relevance.shape).data
         self.kernels.choose(self.relevance, own_output(self.operator, self.known), fraction.where == "z>0", chosen)
-        return np.asarray(chosen)
+        return chosen  # type: ignore[no-any-return]
 
     def _denominator(
         self, fraction: Fraction, terms: Sequence[Term], raising: Array | None
@@ -118,7 +117,7 @@ class _Redistribution:
         sign = self._sign(terms)
         if fraction.lowering and raising is not None and self.known.output_stored:
             lowering = self.space.scratch("lowering", raising.shape).data
-            if self.kernels.complement(self.net.data(self.node.tops[0]), raising, self.relevance, lowering):
+            if self.kernels.complement(self.space.data(self.node.tops[0]), raising, self.relevance, lowering):
                 return lowering, sign
         return self._sum_of(terms, "lowering" if fraction.lowering else "output"), sign
 
@@ -132,7 +131,7 @@ class _Redistribution:
         constants = [(self._constant_output(term), term.sign) for term in terms if is_constant(term)]
         varying = [term for term in terms if not is_constant(term)]
         if not terms:
-            return np.zeros_like(self.relevance)
+            return self.kernels.xp.zeros_like(self.relevance)  # type: ignore[no-any-return]
         if not varying:
             (first, sign), *others = constants
             if sign > 0 and not others:
@@ -154,14 +153,14 @@ class _Redistribution:
 
     def _constant_output(self, term: Term) -> Array:
         """Σ_i x̃_i w̃_ij + b̃_j of a term whose inputs do not depend on the picture, (1, C, …); kept between passes."""
-        shapes = [self.net.data(bottom).shape for bottom in self.node.bottoms]
+        shapes = [self.space.data(bottom).shape for bottom in self.node.bottoms]
         key = (term.inputs, term.weights, term.bias, self.rule.gamma, self.rule.bounds, tuple(s[1:] for s in shapes))
 
         def compute() -> Array:
             inputs: list[Blob] = []
             for number, shape in enumerate(shapes):
                 inputs.append(self.space.scratch(f"input {number}", shape))
-                inputs[-1].data[...] = constant_input(term, self.rule, shape)
+                self.space.views.write(inputs[-1].data, constant_input(term, self.rule, shape))
             return self.operator.forward(term.weights, term.bias, self.rule.gamma, inputs, "constant")[:1].copy()
 
         return self.space.output(self.node, key, compute)
@@ -173,9 +172,9 @@ class _Redistribution:
             return [None] * len(self.node.bottoms)
         blobs = []
         for number, bottom in enumerate(self.node.bottoms):
-            own = self.net.data(bottom)
+            own = self.space.data(bottom)
             blobs.append(self.space.scratch(f"input {number}", own.shape))
-            blobs[-1].data[...] = change(own)
+            blobs[-1].data[...] = change(self.kernels.xp, own)
         return blobs
 
     # ---- what is passed on -------------------------------------------------------------------------------------------
@@ -183,7 +182,7 @@ class _Redistribution:
     def _add_gradient(self, term: Term, quotient: Blob | None) -> None:
         """Runs the layer backward on the quotients (in its top diff where None) with the term's weights."""
         bottoms, key = self.node.bottoms, (term.inputs, term.sign)
-        own = [self.net.diff(bottom) for bottom in bottoms]
+        own = [self.space.diff(bottom) for bottom in bottoms]
         if not self.gradients:
             self.operator.backward(term.weights, self.rule.gamma, quotient, [None] * len(bottoms))
             self.gradients[key] = own
@@ -201,7 +200,7 @@ class _Redistribution:
         passed = self.kernels.nothing(len(self.relevance))
         if not self.gradients:  # no term was left: nothing is passed on
             for bottom in self.node.bottoms:
-                self.net.diff(bottom).fill(0)
+                self.space.diff(bottom).fill(0)
         for number, ((inputs, sign), gradients) in enumerate(self.gradients.items()):
             changed = self._inputs(Term(inputs, "w", "w")) if inputs in INPUTS else [None] * len(gradients)
             for bottom, gradient, blob in zip(self.node.bottoms, gradients, changed, strict=True):
@@ -209,13 +208,13 @@ class _Redistribution:
                     self.kernels.scale(gradient, sign)
                     passed += self.kernels.total(gradient)
                 elif inputs in CONSTANT_INPUTS:
-                    factor = constant_input(Term(inputs, "w", "0"), self.rule, gradient.shape)
+                    factor = self.space.constant(constant_input(Term(inputs, "w", "0"), self.rule, gradient.shape))
                     passed += self.kernels.multiply(gradient, factor, sign)
                 else:
-                    factor = self.net.data(bottom) if blob is None else blob.data
+                    factor = self.space.data(bottom) if blob is None else blob.data
                     passed += self.kernels.multiply(gradient, factor, sign)
                 if number > 0:  # the first gradient lies in the bottom diff itself
-                    self.kernels.add(self.net.diff(bottom), gradient)
+                    self.kernels.add(self.space.diff(bottom), gradient)
         return passed
 
     # ---- biases ------------------------------------------------------------------------------------------------------
@@ -223,19 +222,19 @@ class _Redistribution:
     def _bias_of(self, terms: Sequence[Term]) -> Array:
         """Σ_terms sign · b̃, (1, C, …)."""
         shape = (1, -1, *(1,) * (self.relevance.ndim - 2))
-        result = np.zeros((1,) * self.relevance.ndim, np.float32)
+        result = self.kernels.xp.zeros((1,) * self.relevance.ndim, np.float32)
         for term in terms:
             bias = self.operator.bias(term.bias, self.rule.gamma)
             if bias is not None:
                 result = result + term.sign * bias.reshape(shape)
-        return result
+        return result  # type: ignore[no-any-return]
 
     def _bias_share(self, term: Term, quotient_sums: Amounts) -> Amounts:
         """Σ_j b̃_j R_j / z_j, (N,)."""
         bias = self.operator.bias(term.bias, self.rule.gamma)
         if bias is None:
-            return self.kernels.nothing(len(quotient_sums))
-        return np.asarray(term.sign * (quotient_sums @ bias.astype(np.float64)))
+            return self.kernels.nothing(len(self.relevance))
+        return self.kernels.weigh(quotient_sums, bias, term.sign)
 
     def _spread_evenly(self, absorbed: Array) -> tuple[Amounts, Amounts]:
         """Adds what each output absorbed to its inputs in equal parts; returns the sum added, (N,), and what is left.
@@ -244,7 +243,7 @@ class _Redistribution:
         """
         quotient = self.space.scratch("quotient", absorbed.shape)
         left = self.kernels.share_out(absorbed, self._constant_output(_EVEN), quotient.diff)
-        own = [self.net.diff(bottom) for bottom in self.node.bottoms]
+        own = [self.space.diff(bottom) for bottom in self.node.bottoms]
         scratch = [self.space.scratch(f"gradient {number}", each.shape) for number, each in enumerate(own)]
         self.operator.backward(_EVEN.weights, 0.0, quotient, scratch)
         added = self.kernels.nothing(len(absorbed))
@@ -257,7 +256,7 @@ class _Redistribution:
 def own_output(operator: Operator, known: Known) -> Array:
     """What the layer itself put out, wherever relevance is not zero; computed again where it was overwritten."""
     if known.output_stored:
-        return operator.space.network.data(operator.node.tops[0])
+        return operator.space.data(operator.node.tops[0])
     return operator.forward("w", "w", 0.0, [None] * len(operator.node.bottoms), "output")
 
 

@@ -48,11 +48,11 @@ class Weighted:
     def forward(self, weights: str, bias: str, gamma: float, inputs: Blobs, purpose: str) -> Array:
         """See Operator."""
         net, (bottom,) = self.space.network, inputs
-        top = self.space.scratch(purpose, net.data(self.node.tops[0]).shape)
+        top = self.space.scratch(purpose, self.space.data(self.node.tops[0]).shape)
         changed = self.space.weights(self.node, weights, bias, gamma)
         with net.borrowed(self.node, weights=changed, bottom=bottom, top=top):
             net.run_forward(self.node)
-        return np.asarray(top.data)
+        return top.data  # type: ignore[no-any-return]
 
     def backward(self, weights: str, gamma: float, quotient: Blob | None, gradients: Blobs) -> None:
         """See Operator."""
@@ -63,11 +63,11 @@ class Weighted:
 
     def bias(self, name: str, gamma: float) -> Array | None:
         """See Operator."""
-        own = self.space.network.parameters(self.node)
+        own = self.space.parameters(self.node)
         if len(own) < 2 or name == "0":
             return None
         changed = self.space.weights(self.node, "w", name, gamma)[1]
-        return own[1] if changed is None else np.asarray(changed.data)
+        return own[1] if changed is None else changed.data
 
 
 class Average:
@@ -83,18 +83,18 @@ class Average:
     def forward(self, weights: str, bias: str, gamma: float, inputs: Blobs, purpose: str) -> Array:
         """See Operator."""
         net, (bottom,) = self.space.network, inputs
-        top = self.space.scratch(purpose, net.data(self.node.tops[0]).shape)
+        top = self.space.scratch(purpose, self.space.data(self.node.tops[0]).shape)
         with net.borrowed(self.node, bottom=bottom, top=top):
             net.run_forward(self.node)
         self.space.kernels.scale(top.data, _positive(weights, gamma))
-        return np.asarray(top.data)
+        return top.data  # type: ignore[no-any-return]
 
     def backward(self, weights: str, gamma: float, quotient: Blob | None, gradients: Blobs) -> None:
         """See Operator."""
         net, (gradient,) = self.space.network, gradients
         with net.borrowed(self.node, top_diff=quotient, bottom_diff=gradient):
             net.run_backward(self.node)
-        below = net.diff(self.node.bottoms[0]) if gradient is None else gradient.diff
+        below = self.space.diff(self.node.bottoms[0]) if gradient is None else gradient.diff
         self.space.kernels.scale(below, _positive(weights, gamma))
 
     def bias(self, name: str, gamma: float) -> Array | None:
@@ -113,20 +113,18 @@ class WeightedSum:
 
     def forward(self, weights: str, bias: str, gamma: float, inputs: Blobs, purpose: str) -> Array:
         """See Operator."""
-        net = self.space.network
-        top = self.space.scratch(purpose, net.data(self.node.tops[0]).shape).data
-        own = (net.data(blob) for blob in self.node.bottoms)
+        top = self.space.scratch(purpose, self.space.data(self.node.tops[0]).shape).data
+        own = (self.space.data(blob) for blob in self.node.bottoms)
         values = [mine if blob is None else blob.data for mine, blob in zip(own, inputs, strict=True)]
-        self.space.kernels.weighted_sum(values, WEIGHTS[weights](self._coefficients, gamma), top)
-        return np.asarray(top)
+        self.space.kernels.weighted_sum(values, WEIGHTS[weights](np, self._coefficients, gamma), top)
+        return top  # type: ignore[no-any-return]
 
     def backward(self, weights: str, gamma: float, quotient: Blob | None, gradients: Blobs) -> None:
         """See Operator."""
-        net = self.space.network
-        above = net.diff(self.node.tops[0]) if quotient is None else quotient.diff
-        factors = WEIGHTS[weights](self._coefficients, gamma)
+        above = self.space.diff(self.node.tops[0]) if quotient is None else quotient.diff
+        factors = WEIGHTS[weights](np, self._coefficients, gamma)
         for bottom, gradient, factor in zip(self.node.bottoms, gradients, factors, strict=True):
-            below = net.diff(bottom) if gradient is None else gradient.diff
+            below = self.space.diff(bottom) if gradient is None else gradient.diff
             self.space.kernels.times(above, float(factor), below)
 
     def bias(self, name: str, gamma: float) -> Array | None:
@@ -145,10 +143,10 @@ class ComputedBias:
         """See Operator; here with the layer's own inputs and weights only, which is all that the ε-rule wants."""
         assert weights == "w"
         assert not any(inputs)
-        top = self.space.scratch(purpose, self.space.network.data(self.node.tops[0]).shape)
+        top = self.space.scratch(purpose, self.space.data(self.node.tops[0]).shape)
         with self.space.network.borrowed(self.node, top=top):
             self.space.network.run_forward(self.node)
-        return np.asarray(top.data)
+        return top.data  # type: ignore[no-any-return]
 
     def backward(self, weights: str, gamma: float, quotient: Blob | None, gradients: Blobs) -> None:
         """See Operator and `forward`."""
@@ -166,4 +164,4 @@ def _positive(weights: str, gamma: float) -> float:
     """What the change makes of a positive weight, in multiples of it."""
     if weights in ("w²", "ones"):
         return 1.0
-    return float(WEIGHTS[weights](np.ones(1, np.float32), gamma)[0])
+    return float(WEIGHTS[weights](np, np.ones(1, np.float32), gamma)[0])

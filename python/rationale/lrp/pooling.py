@@ -10,8 +10,8 @@ from rationale.network import Node
 
 def propagate_evenly(space: Workspace, node: Node) -> Passed:
     """R_i = Σ_j R_j / n_j over the windows j that hold i; n_j counts the inputs in the window, not its padding."""
-    net, kernels = space.network, space.kernels
-    relevance, below = net.diff(node.tops[0]), net.diff(node.bottoms[0])
+    kernels = space.kernels
+    relevance, below = space.diff(node.tops[0]), space.diff(node.bottoms[0])
     places = _window_places(node, below.shape[2:], relevance.shape[2:])
     counts = kernels.window_counts(places, relevance.shape[2:])
     lost = kernels.share_out(relevance, counts, relevance)

@@ -11,6 +11,7 @@ where x̃, w̃ and b̃ are the layer's input, weights and bias, changed as the t
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,26 +22,26 @@ Array = NDArray[np.float32]
 
 STABILISER = 1e-6
 
-# How a term changes the layer's input x. None: the input as it is.
-INPUTS: dict[str, Callable[[Array], Array] | None] = {
+# How a term changes the layer's input x, with functions of the array module xp. None: the input as it is.
+INPUTS: dict[str, Callable[[Any, Array], Array] | None] = {
     "x": None,
-    "x+": lambda x: np.maximum(x, 0),
-    "x-": lambda x: np.minimum(x, 0),
+    "x+": lambda xp, x: xp.maximum(x, 0),
+    "x-": lambda xp, x: xp.minimum(x, 0),
 }
 
 # What a term may put in the input's place: 1, or the least or greatest value that an input can take (Rule.bounds).
 CONSTANT_INPUTS = frozenset({"ones", "low", "high"})
 
 # How a term changes weights or bias; γ is the rule's.
-WEIGHTS: dict[str, Callable[[Array, float], NDArray[np.floating]]] = {
-    "w": lambda w, gamma: w,
-    "w+": lambda w, gamma: np.maximum(w, 0),
-    "w-": lambda w, gamma: np.minimum(w, 0),
-    "w+γw+": lambda w, gamma: w + np.float32(gamma) * np.maximum(w, 0),
-    "w+γw-": lambda w, gamma: w + np.float32(gamma) * np.minimum(w, 0),
-    "w²": lambda w, gamma: w * w,
-    "ones": lambda w, gamma: np.ones_like(w),
-    "0": lambda w, gamma: np.zeros_like(w),
+WEIGHTS: dict[str, Callable[[Any, Array, float], Array]] = {
+    "w": lambda xp, w, gamma: w,
+    "w+": lambda xp, w, gamma: xp.maximum(w, 0),
+    "w-": lambda xp, w, gamma: xp.minimum(w, 0),
+    "w+γw+": lambda xp, w, gamma: w + xp.maximum(w, 0) * np.float32(gamma),
+    "w+γw-": lambda xp, w, gamma: w + xp.minimum(w, 0) * np.float32(gamma),
+    "w²": lambda xp, w, gamma: w * w,
+    "ones": lambda xp, w, gamma: xp.ones_like(w),
+    "0": lambda xp, w, gamma: xp.zeros_like(w),
 }
 
 

@@ -10,10 +10,18 @@ Signs = tuple[dict[int, frozenset[int]], frozenset[int]]
 def nonnegative_sources(network: Network) -> frozenset[int]:
     """The layers (by index) without inputs whose output holds nothing negative, as it stands now.
 
-    They are looked at: pixels scaled to 0…1 are not negative, mean-subtracted ones are.
+    Of inputs it was noted what went in: pixels scaled to 0…1 are not negative, mean-subtracted ones are. What a layer
+    filled by itself is looked at, but not on a card, which would have to be waited for.
     """
+    inputs = set(network.net._inputs)
+
+    def is_nonnegative(blob: int) -> bool:
+        if blob in inputs:
+            return network.is_nonnegative(blob)
+        return not network.views.on_card and bool((network.data(blob) >= 0).all())
+
     sources = (node for node in network.graph.nodes if _is_source(node))
-    return frozenset(node.index for node in sources if all(bool((network.data(blob) >= 0).all()) for blob in node.tops))
+    return frozenset(node.index for node in sources if all(map(is_nonnegative, node.tops)))
 
 
 def nonnegative_blobs(graph: Graph, sources: frozenset[int]) -> Signs:

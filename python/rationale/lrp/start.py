@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from rationale.errors import RuleError
 from rationale.network import Network, Node
+from rationale.network.views import HOST, Views
 
 Array = NDArray[np.float32]
 Classes = int | Sequence[int] | NDArray[np.int64] | None
@@ -19,12 +20,24 @@ Unit = int | tuple[int, ...]
 class Start:
     """Relevance at the output of a layer, shaped like it, the classes or channels that it stands for, and their scores.
 
-    Scores are f(x), less that of the classes that the targets are contrasted with; both (N,).
+    Scores are f(x), less that of the classes that the targets are contrasted with (`against`); all (N,). Where the
+    network works on a card, they lie there. `by_activation`: the seed is zero where the activation is.
     """
 
     seed: Array
     targets: NDArray[np.int64]
     scores: Array
+    against: NDArray[np.int64] | None = None
+    by_activation: bool = False
+
+    def check_contrast(self, views: Views = HOST) -> None:
+        """Looks whether classes are contrasted with others.
+
+        Raises:
+            RuleError: one is contrasted with itself.
+        """
+        if self.against is not None and np.any(views.to_host(self.against) == views.to_host(self.targets)):
+            raise RuleError("a class cannot be contrasted with itself: `against` must differ from the target")
 
 
 @runtime_checkable
@@ -103,8 +116,9 @@ class RelevanceAt:
         Raises:
             RuleError: the relevance does not have the layer's shape, or holds NaN or infinity.
         """
-        activation = network.data(node.tops[0])
-        given = np.asarray(self.relevance(activation.copy()) if callable(self.relevance) else self.relevance)
+        activation = network.device_blobs[node.tops[0]].data
+        own = self.relevance
+        given = np.asarray(own(network.views.copy_to_host(activation)) if callable(own) else own)
         if given.shape not in (activation.shape, (1, *activation.shape[1:])):
             raise RuleError(f"relevance of the shape {given.shape} does not fit {self.layer!r}: {activation.shape}")
         if given.dtype.kind not in "fiu" or not np.isfinite(given).all():
@@ -115,16 +129,23 @@ class RelevanceAt:
 
 
 def class_start(
-    network: Network, node: Node, target: Classes, against: Classes = None, *, value: str = "score"
+    network: Network,
+    node: Node,
+    target: Classes,
+    against: Classes = None,
+    *,
+    value: str = "score",
 ) -> Start:
     """f(x) of the target class at its place; with `against`, −f(x) of that class too, so that it sums to the margin.
 
-    Where `value` is "one", 1 and −1 instead.
+    Where `value` is "one", 1 and −1 instead. That both classes differ is left to `Start.check_contrast`.
 
     Raises:
         RuleError: a class does not exist, or the layer gives several scores a class.
     """
-    outputs = network.data(node.tops[0])
+    views = network.views
+    xp = views.xp
+    outputs = network.device_blobs[node.tops[0]].data
     count = len(outputs)
     scores = outputs.reshape(count, outputs.shape[1] if outputs.ndim > 1 else 1, -1)
     if scores.shape[2] != 1:
@@ -133,20 +154,21 @@ def class_start(
             "name another `target_layer`, or a `unit` to explain part of this one"
         )
     _check_not_overwritten(network, node)
-    best = np.asarray(scores[:, :, 0].argmax(axis=1), dtype=np.int64)
-    targets = best if target is None else _check_classes(target, scores, node, "target")
-    seed = np.zeros(scores.shape[:2], np.float32)
-    rows = np.arange(count)
-    values = scores[:, :, 0] if value == "score" else np.ones(scores.shape[:2], np.float32)
+    if target is None:
+        targets = scores[:, :, 0].argmax(axis=1).astype(np.int64)
+    else:
+        targets = views.from_host(_check_classes(target, scores.shape, node, "target"))
+    seed = xp.zeros(scores.shape[:2], np.float32)
+    rows = xp.arange(count)
+    values = scores[:, :, 0] if value == "score" else xp.ones(scores.shape[:2], np.float32)
     seed[rows, targets] = values[rows, targets]
     margins = scores[rows, targets, 0]
+    others = None
     if against is not None:
-        others = _check_classes(against, scores, node, "against")
-        if np.any(others == targets):
-            raise RuleError("a class cannot be contrasted with itself: `against` must differ from the target")
+        others = views.from_host(_check_classes(against, scores.shape, node, "against"))
         seed[rows, others] = -values[rows, others]
         margins = margins - scores[rows, others, 0]
-    return Start(seed.reshape(outputs.shape), targets, margins)
+    return Start(seed.reshape(outputs.shape), targets, margins, others, by_activation=value == "score")
 
 
 def unit_start(network: Network, node: Node, unit: Unit, *, value: str = "score") -> Start:
@@ -155,7 +177,8 @@ def unit_start(network: Network, node: Node, unit: Unit, *, value: str = "score"
     Raises:
         RuleError: the layer has no such unit.
     """
-    outputs = network.data(node.tops[0])
+    xp = network.views.xp
+    outputs = network.device_blobs[node.tops[0]].data
     place = tuple(np.atleast_1d(np.asarray(unit)).tolist())
     sizes = outputs.shape[1:]
     inside = all(isinstance(at, int) and 0 <= at < size for at, size in zip(place, sizes, strict=False))
@@ -163,12 +186,12 @@ def unit_start(network: Network, node: Node, unit: Unit, *, value: str = "score"
         shape = " × ".join(map(str, sizes))
         raise RuleError(f"layer {node.name!r} has no unit {unit}; it has {shape} (channels × height × width)")
     where: tuple[int | slice, ...] = (slice(None), *place)
-    seed = np.zeros_like(outputs)
+    seed = xp.zeros_like(outputs)
     seed[where] = outputs[where]
     sums = seed.reshape(len(seed), -1).sum(axis=1)
     if value == "one":
-        seed = np.sign(seed)
-    return Start(seed, np.full(len(outputs), place[0], np.int64), sums)
+        seed = xp.sign(seed)
+    return Start(seed, np.full(len(outputs), place[0], np.int64), sums, by_activation=True)
 
 
 def _check_not_overwritten(network: Network, node: Node) -> None:
@@ -180,9 +203,9 @@ def _check_not_overwritten(network: Network, node: Node) -> None:
 
 
 def _check_classes(
-    wanted: int | Sequence[int] | NDArray[np.int64], scores: Array, node: Node, what: str
+    wanted: int | Sequence[int] | NDArray[np.int64], shape: tuple[int, ...], node: Node, what: str
 ) -> NDArray[np.int64]:
-    count, classes = scores.shape[:2]
+    count, classes = shape[:2]
     try:
         numbers = np.atleast_1d(np.asarray(wanted))
     except ValueError:  # rows of different lengths

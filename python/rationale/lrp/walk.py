@@ -42,6 +42,7 @@ class Walk:
         kept: relevance of the layers asked for, by name.
         checkpoints: relevance at layers from which other walks will start.
         entries: the accounts of the layers passed.
+        total: relevance that it began with, (N,).
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Walk:
         """
         self.facts = facts
         self.rules = rules
+        self.space = facts.space
         self.network = facts.space.network
         self.kernels = facts.space.kernels
         self.kept: dict[str, Array] = {}
@@ -75,14 +77,17 @@ class Walk:
         self._blind: set[int] = set(above._blind) if above else set()
         self._silent: set[int] = set()
 
-    def walk(self, start: Node, seed: Array, until: Node | None = None) -> None:
-        """Walks down from the output of `start`, where relevance is `seed`; to the output of `until`, if given."""
+    def walk(self, start: Node, seed: Array, until: Node | None = None, *, by_activation: bool = False) -> None:
+        """Walks down from the output of `start`, where relevance is `seed`; to the output of `until`, if given.
+
+        `by_activation`: the seed is known to be zero where the activation is.
+        """
         (top,) = start.tops
-        self._nothing = self.kernels.nothing(len(seed))
-        if self.kernels.meets_zero(seed, self.network.data(top)):
+        self._samples, self._nothing = len(seed), self.kernels.nothing(len(seed))
+        if not by_activation and self.kernels.meets_zero(seed, self.space.data(top)):
             self._loose.add(top)
         with self.network.backward_from(start, seed) as path:
-            self._sums[top] = self.kernels.total(self.network.diff(top))
+            self.total = self._sums[top] = self.kernels.total(self.space.diff(top))
             self._lowest = lowest_linear(path)
             for node in reversed(path):
                 if until is not None and node.index <= until.index:
@@ -92,24 +97,27 @@ class Walk:
                 if node.type != "Input":
                     self._visit(node)
 
+    def is_loose(self, node: Node) -> bool:
+        """Whether relevance that came to the layer's output may sit where its activation is zero."""
+        return bool(self._loose & set(node.tops))
+
     def _mask(self, node: Node) -> None:
         """Lets only the relevance of the masked layers' chosen channels go on."""
         if node.name not in self._masks:
             return
-        relevance = self.network.diff(node.tops[0])
-        others = np.setdiff1d(np.arange(relevance.shape[1]), self._masks[node.name])
-        relevance[:, others] = 0
+        relevance = self.space.diff(node.tops[0])
+        self.kernels.keep_channels(relevance, self._masks[node.name])
         self._sums[node.tops[0]] = self.kernels.total(relevance)
 
     def _keep(self, node: Node) -> None:
         """Copies the relevance of a layer whose name is asked for, before the layer spends it."""
         if node.name in self._wanted_checkpoints:
-            self.checkpoints[node.name] = self.network.diff(node.tops[0]).copy()
+            self.checkpoints[node.name] = self.space.diff(node.tops[0]).copy()
         several = len(node.tops) > 1 or node.type == "Input"
         wanted = [node.name, *(self.network.graph.blob_names[blob] for blob in node.tops if several)]
         for name in wanted:
             if name in self._names and name not in self.kept:
-                self.kept[name] = self.network.diff(self._names[name]).copy()
+                self.kept[name] = self.space.diff(self._names[name]).copy()
 
     def _visit(self, node: Node) -> None:
         """Moves relevance through a layer and writes its account."""
@@ -124,18 +132,18 @@ class Walk:
         if node.in_place:
             return
         for blob in receivers:
-            self._sums[blob] = passed.on if len(receivers) == 1 else self.kernels.total(self.network.diff(blob))
+            self._sums[blob] = passed.on if len(receivers) == 1 else self.kernels.total(self.space.diff(blob))
         if node.type != "Split":
             self.entries.append(Entry(node.name, node.type, rule, received, passed.on, passed.bias, passed.stabiliser))
 
     def _silence(self, blobs: set[int]) -> None:
         """Nothing goes to these blobs, nor to what lies below them alone."""
         for blob in blobs:
-            self.network.diff(blob).fill(0)
+            self.space.diff(blob).fill(0)
         self._silent |= blobs
 
     def _check_samples(self, node: Node, receivers: Collection[int]) -> None:
-        if any(len(self.network.data(blob)) != len(self._nothing) for blob in receivers):
+        if any(len(self.space.data(blob)) != self._samples for blob in receivers):
             raise RuleError(
                 f"layer {node.name!r} ({node.type}) takes samples apart or together, so that relevance cannot be told "
                 "by sample: explain a layer above it (target_layer), or replace it in the prototxt"

@@ -14,6 +14,11 @@ def has_cuda() -> bool:
     return hasattr(pycaffe()._caffe.Blob, "_gpu_data_ptr")
 
 
+def card_count() -> int:
+    """How many cards this Caffe can see; none where it was built for the CPU, or there is no driver."""
+    return int(pycaffe()._caffe.card_count()) if has_cuda() else 0
+
+
 def card_summary() -> str:
     """What this Caffe can run on, in words.
 
@@ -55,7 +60,11 @@ def select(gpu: int | None) -> None:
         caffe.set_device(gpu)
         caffe.set_mode_gpu()
     except RuntimeError as error:
-        raise DeviceError(f"GPU {gpu} cannot be used: {error}") from error
+        count = card_count()
+        if gpu < count:
+            raise DeviceError(f"GPU {gpu} cannot be used: {' '.join(str(error).split())}") from error
+        there = f"cards are 0 to {count - 1}" if count else f"no card can be used: {card_summary()}"
+        raise DeviceError(f"GPU {gpu} was asked for, but {there}") from error
 
 
 @contextmanager

@@ -18,9 +18,10 @@ from rationale.network.fold import Fold, find_folds, folded_definition, folded_w
 from rationale.network.graph import Graph, Node, read_graph
 from rationale.network.outcome import Outcome, outcome_of
 from rationale.network.prototxt import NetParameter, read_network
-from rationale.network.pycaffe import caffe_errors, pycaffe
+from rationale.network.pycaffe import caffe_errors
 from rationale.network.rewrite import for_explaining
 from rationale.network.samples import check_samples, sample_axes
+from rationale.network.views import HOST, Views, make_blob, views_for
 from rationale.network.weights import check_statistics, load_weights
 from rationale.network.words import check_words
 
@@ -34,7 +35,9 @@ class Network:
     """A classifier in Caffe's TEST phase, rewritten so that a backward pass costs about one forward pass.
 
     Arrays handed out by the public methods are copies; what the pass in `rationale.lrp` works on are views of Caffe's
-    own memory (`data`, `diff`), which live until the next forward pass.
+    own memory (`device_blobs`, `device_weights`), which live until the next forward pass and lie on the card where the
+    network does. `data` and `diff` are NumPy's views of the host's memory; on a card each look at one copies it from
+    there.
     """
 
     def __init__(
@@ -55,12 +58,32 @@ class Network:
         self.derived: dict[str, Any] = {}  # what rooms above keep of what they computed from the weights
         self._blobs: list[Blob] = list(net._blobs)
         self._weights: list[list[Blob]] = [list(layer.blobs) for layer in net.layers]
+        self.use_views(HOST)
+        self.passes = 0  # forward passes so far
         blobs = {self.graph.blob_names[blob]: blob for blob in net._inputs}
         self._constants = {blobs.pop(name): constant for name, constant in (constants or {}).items()}
         self._inputs: dict[str, int] = blobs
+        self._shapes = self._input_shapes()
         self.understood: tuple[str, ...] = ()  # what of the files is not simply as it stands there
         self._users_names = dict(users_names or {})  # of blobs that have another name here
         self._reached: set[int] = set()  # blobs that the last backward pass came to
+        self._nonnegative: dict[int, bool] = {}  # inputs of the last forward pass
+
+    def use_views(self, views: Views) -> None:
+        """Has passes work on the arrays of `views`; of a network on a card, on those of its memory."""
+        self.views = views
+        self.device_blobs: list[Blob] = [views.wrap(blob) for blob in self._blobs]
+        self.device_weights: list[list[Blob]] = [[views.wrap(blob) for blob in each] for each in self._weights]
+        self.derived = {}
+
+    def select(self) -> None:
+        """Has the calling thread work where the network does.
+
+        Raises:
+            DeviceError: that GPU cannot be used.
+        """
+        device.select(self.gpu)
+        self.views.select()
 
     @classmethod
     def load(
@@ -84,9 +107,10 @@ class Network:
         Raises:
             NetworkError: one of the files is missing, damaged, or does not fit the other; in Caffe's own words where
                 Caffe found the fault.
-            DeviceError: that GPU cannot be used.
+            DeviceError: that GPU cannot be used, or there is no CuPy for it.
         """
         device.select(gpu)
+        views = views_for(gpu)
         name = str(prototxt)
         understood: list[str] = []
         try:
@@ -104,6 +128,8 @@ class Network:
                 constants = {**constants, **more}
             network = cls(definition, net, name, gpu, copy.users_names, constants)
             network._check_samples()
+            if views is not HOST:
+                network.use_views(views)
         finally:
             for line in understood:
                 _log.info("%s: %s", name, line)
@@ -129,6 +155,10 @@ class Network:
     @property
     def inputs(self) -> dict[str, tuple[int, ...]]:
         """Shape of each input, batch size first, as it stands now."""
+        return dict(self._shapes)
+
+    def _input_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The same as Caffe has it, which takes its time to say so."""
         return {name: tuple(self._blobs[blob].shape) for name, blob in self._inputs.items()}
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -146,7 +176,16 @@ class Network:
         Raises:
             NetworkError: the batch does not fit the input, Caffe refuses it, or NaN or infinity goes in or comes out.
         """
-        device.select(self.gpu)
+        self.run(batch)
+        return self.outputs()
+
+    def run(self, batch: Array | Mapping[str, Array]) -> None:
+        """The forward pass alone: on a card its numbers stay there.
+
+        Raises:
+            NetworkError: the batch does not fit the input, Caffe refuses it, or NaN or infinity goes in.
+        """
+        self.select()
         arrays = self._input_arrays(batch)
         before = self.inputs
         try:
@@ -155,24 +194,43 @@ class Network:
             self._reshape(before)
             raise
         for name, array in arrays.items():
-            self.data(self._inputs[name])[...] = array
+            self._fill(self._inputs[name], array)
             check_words(self.graph, name, array)
         for blob, constant in self._constants.items():
-            self.data(blob)[...] = constant.values
+            self._fill(blob, constant.values)
+        self.passes += 1
         with caffe_errors(self.name):
             self.net._forward(0, len(self.graph.nodes) - 1)
+
+    def outputs(self) -> dict[str, Array]:
+        """Copies of what the last forward pass put out, by blob name.
+
+        Raises:
+            NetworkError: NaN or infinity is among it.
+        """
         outputs = {}
         for blob in self.net._outputs:
             name = self.graph.blob_names[blob]
-            outputs[self._users_names.get(name, name)] = self.data(blob).copy()
+            outputs[self._users_names.get(name, name)] = self._copy(self.device_blobs[blob].data)
         for name, values in outputs.items():
             if not np.isfinite(values).all():
                 raise NetworkError(f"{self.name}: output {name!r} holds NaN or infinity; check the input and its scale")
         return outputs
 
+    def is_nonnegative(self, blob: int) -> bool:
+        """Whether nothing below zero went into an input in the last forward pass."""
+        return self._nonnegative[blob]
+
+    def _fill(self, blob: int, values: Array) -> None:
+        self.views.write(self.device_blobs[blob].data, values)
+        self._nonnegative[blob] = bool(values.min() >= 0)
+
+    def _copy(self, array: Any) -> Array:
+        return self.views.copy_to_host(array)
+
     def activation(self, name: str) -> Array:
         """Copy of what a layer put out, float32 (N, C, H, W), after a plain ReLU or Dropout in place on it."""
-        return self.data(self.graph.blob(name)).copy()
+        return self._copy(self.device_blobs[self.graph.blob(name)].data)
 
     def outcome(self, target_layer: str | None = None, meaning: str | None = None) -> Outcome:
         """What the network says of the last forward's batch: see `rationale.network.outcome.outcome_of`."""
@@ -200,16 +258,20 @@ class Network:
         return converted
 
     def _reshape(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        if all(self.inputs[name] == shape for name, shape in shapes.items()):
+        if all(self._shapes[name] == shape for name, shape in shapes.items()):
             return
         for name, shape in shapes.items():
             self._blobs[self._inputs[name]].reshape(*shape)
+        self._shapes = self._input_shapes()
         count = next(iter(shapes.values()))[0]
         for blob, constant in self._constants.items():
             if constant.follows:
                 self._blobs[blob].reshape(count, *constant.values.shape[1:])
         with caffe_errors(f"{self.name}: an input of {', '.join(map(str, shapes.values()))} does not fit"):
             self.net.reshape()
+        if self.views is not HOST:
+            for wrapped in self.device_blobs:
+                wrapped.refresh()
 
     # ---- backward ----------------------------------------------------------------------------------------------------
 
@@ -233,7 +295,7 @@ class Network:
         Raises:
             NetworkError: no such layer or unit, a wrong shape, or neither or both of unit and gradient.
         """
-        device.select(self.gpu)
+        self.select()
         start = self.graph.node(layer)
         if (unit is None) == (gradient is None):
             raise NetworkError("backward starts from either a unit or a gradient")
@@ -241,13 +303,13 @@ class Network:
         with self.backward_from(start, seed) as path:
             for node in reversed(path):
                 if node.type == "Embed":  # words have no gradient
-                    self.diff(node.bottoms[0]).fill(0)
+                    self.device_blobs[node.bottoms[0]].diff.fill(0)
                 else:
                     self.run_backward(node)
         self._reached = {blob for node in path for blob in node.tops}
         for blob in set(self.net._inputs) - self._reached:
-            self.diff(blob).fill(0)  # the layer does not depend on this input
-        return {name: self.diff(blob).copy() for name, blob in self._inputs.items()}
+            self.device_blobs[blob].diff.fill(0)  # the layer does not depend on this input
+        return {name: self._copy(self.device_blobs[blob].diff) for name, blob in self._inputs.items()}
 
     def gradient_at(self, name: str) -> Array:
         """Copy of the gradient at a layer's output after `backward`, float32 (N, C, H, W).
@@ -258,7 +320,7 @@ class Network:
         blob = self.graph.blob(name)
         if blob not in self._reached:
             raise NetworkError(f"the last backward pass did not come to {name!r}")
-        return self.diff(blob).copy()
+        return self._copy(self.device_blobs[blob].diff)
 
     def _unit_seed(self, start: Node, unit: int | tuple[int, ...]) -> Array:
         seed = np.zeros(self._blobs[start.tops[0]].shape, np.float32)
@@ -281,26 +343,26 @@ class Network:
 
         Diffs left by earlier passes in branches that do not lead to `start` are cleared, for Split adds them up.
         """
-        top = self.diff(start.tops[0])
+        top = self.device_blobs[start.tops[0]].diff
         if seed.shape != top.shape:
             raise NetworkError(f"layer {start.name!r} puts out {_shape_text(top.shape, full=True)}, not {seed.shape}")
         for blob in self.graph.unread_below(start):
-            self.diff(blob).fill(0)
-        top[...] = seed
+            self.device_blobs[blob].diff.fill(0)
+        self.views.write(top, seed)
         yield self.graph.below(start)
 
-    # ---- Caffe's memory and single layers: what rationale.lrp works with ---------------------------------------------
+    # ---- Caffe's memory and single layers ----------------------------------------------------------------------------
 
     def data(self, blob: int) -> Array:
-        """View of a blob's activation in Caffe's memory."""
+        """View of a blob's activation in the host's memory."""
         return self._blobs[blob].data  # type: ignore[no-any-return]
 
     def diff(self, blob: int) -> Array:
-        """View of a blob's gradient or relevance in Caffe's memory."""
+        """View of a blob's gradient or relevance in the host's memory."""
         return self._blobs[blob].diff  # type: ignore[no-any-return]
 
     def parameters(self, node: Node) -> list[Array]:
-        """Views of a layer's weights and bias."""
+        """Views of a layer's weights and bias in the host's memory."""
         if node.type == "Parameter" and node.tops[0] in self._constants:
             return [self._constants[node.tops[0]].values]
         return [blob.data for blob in self._weights[node.index]]
@@ -328,7 +390,7 @@ class Network:
     ) -> Iterator[None]:
         """Lets a one-input layer work with other weights or on other memory, without a copy, inside the block.
 
-        Each Blob must hold as many numbers as what it stands in for.
+        Each Blob, wrapped or not, must hold as many numbers as what it stands in for.
         """
         below, above = self._blobs[node.bottoms[0]], self._blobs[node.tops[0]]
         own = self._weights[node.index]
@@ -338,20 +400,15 @@ class Network:
         kept = []
         for mine, other, part in swaps:
             if other is not None:
-                keep = make_blob(tuple(mine.shape))
+                keep = make_blob((mine.count,))
                 getattr(keep, f"share_{part}")(mine)
                 kept.append((mine, keep, part))
-                getattr(mine, f"share_{part}")(other)
+                getattr(mine, f"share_{part}")(getattr(other, "blob", other))
         try:
             yield
         finally:
             for mine, keep, part in kept:
                 getattr(mine, f"share_{part}")(keep)
-
-
-def make_blob(shape: tuple[int, ...]) -> Blob:
-    """Memory like a blob's, apart from any network; nothing is allocated before it is touched."""
-    return pycaffe()._caffe.Blob(shape)
 
 
 def _fold(
