@@ -362,7 +362,10 @@ class Network:
         return self._blobs[blob].diff  # type: ignore[no-any-return]
 
     def parameters(self, node: Node) -> list[Array]:
-        """Views of a layer's weights and bias in the host's memory."""
+        """Views of a layer's weights and bias in the host's memory.
+
+        Where the network works on a card, a view is good for one change: the next one wants a new view.
+        """
         if node.type == "Parameter" and node.tops[0] in self._constants:
             return [self._constants[node.tops[0]].values]
         return [blob.data for blob in self._weights[node.index]]
