@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate classifier": ["evaluate", "classifier", "--model", "mnist"],
     "captions make": ["captions", "make", "--out", "captions"],
     "compare": ["compare", "digit.png"],
+    "units top": ["units", "top", "--model", "mnist"],
 }
 
 
@@ -47,7 +48,7 @@ def test_the_work_of_hours_takes_a_card() -> None:
 @pytest.mark.parametrize("command", sorted(offering_gpu()))
 def test_without_a_card_one_line_says_so(command: str, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "digit.png")
-    program = [str(Path(sys.executable).with_name("rationale")), *COMMANDS[command], "--gpu", "0"]
+    program = [str(Path(sys.executable).with_name("rationale")), *COMMANDS.get(command, command.split()), "--gpu", "0"]
     done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
