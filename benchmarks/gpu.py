@@ -9,6 +9,7 @@ TF32 against TF32. torch and zennit run in a process of their own, with the Pyth
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -53,7 +54,7 @@ class Zennit:
         self.folder = folder
         self._log = (folder / "log").open("w+", encoding="utf-8")
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._log}
-        self._process = subprocess.Popen(command, text=True, **pipes)
+        self._process = subprocess.Popen(command, text=True, env=peers_environment(python), **pipes)
         self.about = self._answer()
 
     def seconds(self, **request: object) -> float:
@@ -76,6 +77,18 @@ class Zennit:
             last = (self._log.read().strip().splitlines() or ["nothing"])[-1]
             raise DeviceError(f"zennit does not run ({last}); `make peers` installs it, --peers-python names a Python")
         return dict(json.loads(line))
+
+
+def peers_environment(python: str) -> dict[str, str]:
+    """Of a Python other than this one: without what this one was told of its own libraries.
+
+    PEERS_PYTHONPATH and PEERS_LD_LIBRARY_PATH stand for that one's.
+    """
+    if python == sys.executable:
+        return dict(os.environ)
+    own = ("PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH")
+    kept = {name: value for name, value in os.environ.items() if name not in own}
+    return kept | {name: os.environ[f"PEERS_{name}"] for name in own if os.environ.get(f"PEERS_{name}")}
 
 
 def described(network: Network) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:

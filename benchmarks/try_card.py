@@ -5,7 +5,7 @@
 
 The bundle is this Python with Caffe and what they need, but for CUDA's own libraries, as `part-00`, `part-01` … of at
 most 40 MiB. On the machine with the card: cat part-* | tar -xJ && sh card/run.sh. Of CUDA's libraries it takes those
-beside the Python that PEERS_PYTHON names, which has torch and zennit, and those in LD_LIBRARY_PATH.
+beside the Python that PEERS_PYTHON names, which has torch (zennit is packed), and those in LD_LIBRARY_PATH.
 """
 
 import argparse
@@ -30,7 +30,7 @@ WANTED = ("rationale", "caffe", "cupy-cuda13x", "pytest")
 OF_THE_SYSTEM = re.compile(r"(ld-linux.*|lib(c|m|dl|rt|pthread|util|resolv|cuda)\.so.*|linux-vdso.*)$")
 LEFT_OUT = {"__pycache__", "test", "tests", "idlelib", "tkinter", "ensurepip", "lib2to3", "site-packages"}
 RUN = """#!/bin/sh
-# Tries the card with what was packed; PEERS_PYTHON names a Python with torch and zennit (default: python3).
+# Tries the card with what was packed; PEERS_PYTHON names a Python with torch (default: python3).
 here=$(cd "$(dirname "$0")" && pwd)
 PEERS_PYTHON=${PEERS_PYTHON:-$(command -v python3)}
 export PEERS_PYTHON
@@ -40,6 +40,7 @@ places = [*site.getsitepackages(), *sys.path]
 print(":".join({str(each) for place in places for each in pathlib.Path(place, "nvidia").glob("*/lib")}))
 END
 )
+export PEERS_LD_LIBRARY_PATH="$LD_LIBRARY_PATH" PEERS_PYTHONPATH="$here/peers"
 export LD_LIBRARY_PATH="$here/lib:$cuda:$LD_LIBRARY_PATH"
 export PYTHONHOME="$here/python" PYTHONPATH="$here/rationale/python:$here/packages" PYTHONDONTWRITEBYTECODE=1
 cd "$here/rationale" && exec "$here/python/bin/python" benchmarks/try_card.py "$@"
@@ -107,6 +108,8 @@ def packed(out: Path) -> list[Path]:
         _copy_python(tree / "python")
         for each in _closure(WANTED):
             _copy_distribution(each, tree / "packages")
+        for each in _closure(["zennit"], alone=True):
+            _copy_distribution(each, tree / "peers")
         _copy_checkout(tree / "rationale")
         _copy_libraries(tree)
         (tree / "run.sh").write_text(RUN, encoding="utf-8")
@@ -136,8 +139,8 @@ def _is_left_out(name: str) -> bool:
     return name in LEFT_OUT or name.startswith("config-")
 
 
-def _closure(names: Sequence[str]) -> Iterator[Distribution]:
-    """Installed distributions, and those that they ask for; CUDA's own are left to the machine."""
+def _closure(names: Sequence[str], *, alone: bool = False) -> Iterator[Distribution]:
+    """Installed distributions, and unless `alone` those that they ask for; CUDA's own are left to the machine."""
     waiting, seen = list(names), set()
     while waiting:
         name = waiting.pop().lower().replace("_", "-")
@@ -151,7 +154,7 @@ def _closure(names: Sequence[str]) -> Iterator[Distribution]:
             continue
         if name != "rationale":  # the checkout has it
             yield found
-        asked = [each for each in found.requires or () if "extra ==" not in each]
+        asked = [] if alone else [each for each in found.requires or () if "extra ==" not in each]
         waiting += [re.split(r"[\s;<>=!~\[(]", each, maxsplit=1)[0] for each in asked]
 
 
