@@ -296,7 +296,7 @@ def _with_absolute_names(description: Description, here: Path) -> Description:
     labels, dataset = description.output.labels, description.dataset
     if isinstance(labels, str):
         description = replace(description, output=replace(description.output, labels=str(_located(labels, here))))
-    if dataset is not None and "/" in dataset:
+    if dataset is not None and ("/" in dataset or (here / dataset).exists()):
         description = replace(description, dataset=str((here / dataset).resolve()))
     return description
 

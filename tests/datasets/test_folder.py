@@ -113,3 +113,138 @@ def test_what_cannot_be_a_data_set_is_named(root: Path, tmp_path: Path) -> None:
     (root / "dogs" / "broken.jpg").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"broken\.jpg"):
         load_dataset(str(root))
+
+
+def ids(dataset: folder.Folder) -> dict[str, set[str]]:
+    return {name: set(dataset.split(name).ids) for name in folder.counts(dataset)}
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("Train", "VALID"), ("training", "Validation")])
+def test_a_folder_for_choosing_by_is_kept_and_one_to_measure_with_taken_from_train(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    for place, count in zip(names, (20, 4), strict=True):
+        photographs(tmp_path / place / "cats", count, 1)
+        photographs(tmp_path / place / "dogs", count, 2)
+    found = ids(folder.Folder(tmp_path))
+    assert {name: len(each) for name, each in found.items()}.keys() == {"train", "val", "test"}
+    assert len(found["val"]) == 8
+    assert len(found["train"] | found["test"]) == 40
+    assert not found["train"] & found["test"]
+
+
+def test_train_alone_is_divided_and_two_names_for_one_split_are_refused(tmp_path: Path) -> None:
+    photographs(tmp_path / "Train" / "cats", 20, 1)
+    photographs(tmp_path / "Train" / "dogs", 20, 2)
+    assert folder.Folder(tmp_path).classes == ("cats", "dogs")
+    for name in ("test", "testing"):
+        photographs(tmp_path / name / "cats", 2, 3)
+    with pytest.raises(DataError, match="test, testing mean the same split"):
+        folder.Folder(tmp_path)
+
+
+def test_nothing_is_dropped_in_silence(root: Path) -> None:
+    """Pictures further down belong to the class; what lies beside the classes, or is no split, is told of."""
+    photographs(root / "cats" / "indoor" / "night", 3, 5)
+    photographs(root, 2, 6)
+    (root / "dogs" / "linked.png").symlink_to(root / "dogs" / "00.png")
+    (root / "cats" / "round").symlink_to(root / "cats")
+    mine = folder.Folder(root)
+    assert set().union(*ids(mine).values()) == {
+        *(f"cats/{number:02}.png" for number in range(20)),
+        *(f"cats/indoor/night/{number:02}.png" for number in range(3)),
+        *(f"dogs/{number:02}.png" for number in range(12)),
+        "dogs/linked.png",
+    }
+    below, beside = mine.remarks
+    assert "3 pictures in directories below cats/" in below
+    assert "2 pictures lie beside" in beside
+    for place in ("train", "test"):
+        (root / place).mkdir()
+        for name in ("cats", "dogs"):
+            photographs(root / place / name, 4, 7)
+    assert any("cats/ is no split" in remark for remark in folder.Folder(root).remarks)
+
+
+def test_classes_one_directory_further_down_are_pointed_at(root: Path) -> None:
+    with pytest.raises(DataError, match=r"there is only mine/: name that one"):
+        folder.Folder(root.parent)
+
+
+def test_all_unreadable_pictures_are_named_before_any_work(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "cats" / "a.png").write_bytes(b"no picture")
+    (root / "dogs" / "b.heic").write_bytes(b"no picture")
+    whole = (root / "dogs" / "00.png").read_bytes()
+    (root / "dogs" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    for _ in range(2):  # found out, and remembered
+        with pytest.raises(DataError) as caught:
+            folder.Folder(root)
+        text = str(caught.value)
+        assert "3 pictures cannot be read" in text
+        for part in (
+            "a.png: not a picture",
+            "b.heic: needs Pillow's plugin pillow-heif",
+            "cut.png: the picture is damaged",
+        ):
+            assert part in text
+    for name in ("cats/a.png", "dogs/b.heic", "dogs/cut.png"):
+        (root / name).unlink()
+    assert folder.Folder(root).classes == ("cats", "dogs")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "splits"),
+    [
+        ("labels.csv", "file,label\ncats/{:02}.png,cat\n", None),
+        ("labels.csv", "\ufeffsplit;Class;Filename\nTraining;cat;cats/{:02}.png\n", {"train"}),
+        ("labels.tsv", "cats/{:02}.png\tcat\n", None),
+        ("list.txt", "# of cats\ncats/{:02}.png cat\n", None),
+    ],
+)
+def test_lists_of_files_and_classes(root: Path, name: str, text: str, splits: set[str] | None) -> None:
+    *head, line = text.splitlines()
+    lines = [line.format(number) for number in range(20)]
+    lines += [line.format(number).replace("cat", "dog") for number in range(12)]
+    (root / name).write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
+    listed = load_dataset(str(root / name))
+    assert listed.classes == ("cat", "dog")
+    found = ids(listed)
+    assert set().union(*found.values()) == {
+        *(f"cats/{number:02}.png" for number in range(20)),
+        *(f"dogs/{number:02}.png" for number in range(12)),
+    }
+    assert set(found) == {"train", "val", "test"}
+
+
+def test_a_list_that_says_the_split_is_followed(root: Path) -> None:
+    rows = [
+        f"{kind}s/{number:02}.png,{kind},{'test' if number < 3 else 'train'}"
+        for kind in ("cat", "dog")
+        for number in range(12)
+    ]
+    (root / "all.csv").write_text("\n".join(["path,label,split", *rows]))
+    found = ids(load_dataset(str(root / "all.csv")))
+    assert found["test"] == {f"{kind}s/{number:02}.png" for kind in ("cat", "dog") for number in range(3)}
+    assert len(found["train"]) + len(found["val"]) == 18
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"file,label\ncats/00.png,\n", "line 2: wants the path of a picture and its class"),
+        (b"file,label\ncats/00.png,a\nnone.png,b\n", "line 3: there is no file"),
+        (b"file,label\ncats/00.png,a\ncats/00.png,b\n", "line 3: cats/00.png comes twice"),
+        (b"file,label,split\ncats/00.png,a,here\n", "line 2: the split 'here' is none"),
+        (b"file,label,split\ncats/00.png,a,train\ncats/01.png,b,\n", "not that of cats/01.png"),
+        (b"file,label\ncats/00.png\n", "line 2: has too few columns"),
+        (b"file,label\n", "names no picture"),
+        (b"file,label\ncats/\xff.png,a\n", "is no UTF-8 (byte"),
+        (b"file,label\ncats/00.png,a\ncats/01.png,a\n", "at least two"),
+    ],
+)
+def test_lists_with_mistakes_are_refused_with_the_line(root: Path, content: bytes, message: str) -> None:
+    (root / "labels.csv").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        load_dataset(str(root / "labels.csv"))
+    assert message in str(caught.value)
+    assert str(root / "labels.csv") in str(caught.value)

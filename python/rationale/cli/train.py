@@ -2,28 +2,40 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rationale.cli.app import GpuOption, ModelOption, SeedOption, ThreadsOption, train
 
+if TYPE_CHECKING:
+    from rationale.datasets import Dataset
+
 
 @train.command("new")
 def train_new_command(
     folder: Annotated[Path, typer.Argument(help="Where the new model goes.")],
-    dataset: Annotated[str, typer.Option("--dataset", help="A directory of class directories, or a data set.")],
+    dataset: Annotated[str, typer.Option("--dataset", help="A directory of class directories, a list, or a data set.")],
     like: Annotated[str, typer.Option("--like", help="Whose definitions are taken.")] = "cub",
 ) -> None:
     """Start a model of your own for your own photographs."""
     from rationale.datasets import load_dataset
     from rationale.model import Model
-    from rationale.training.own import begin_model, lopsided
+    from rationale.training.own import begin_model
 
+    _tell_of(load_dataset(dataset))
     print(f"wrote {begin_model(folder, Model.load(like), dataset)}")
     place = shlex.quote(str(folder))
     print(f"train it: rationale train classifier --model {place} --out {place}")
-    for remark in lopsided(load_dataset(dataset)):
+
+
+def _tell_of(dataset: "Dataset") -> None:
+    """How many pictures of which class there are, and what is odd about them."""
+    from rationale.training.own import counted, lopsided
+
+    for line in counted(dataset):
+        print(line)
+    for remark in [*getattr(dataset, "remarks", ()), *lopsided(dataset)]:
         print(f"beware: {remark}")
 
 
@@ -37,12 +49,16 @@ def train_classifier_command(
     gpu: GpuOption = None,
 ) -> None:
     """Train a model's classifier; goes on from the last snapshot in OUT."""
+    from rationale.datasets import dataset_of
+    from rationale.datasets.folder import Folder
     from rationale.model import Model
     from rationale.training import train_classifier
     from rationale.training.display import training_display
 
     loaded = Model.load(model, gpu=gpu)
     folder = out or Path("out") / "train" / loaded.name
+    if isinstance(own := dataset_of(loaded), Folder):
+        _tell_of(own)
     with training_display(loaded.description.title, folder) as report:
         weights = train_classifier(loaded, folder, report, iterations=iterations, seed=seed, threads=threads)
     print(f"wrote {weights}")

@@ -23,16 +23,17 @@ DATASETS = tuple(_DATASETS)
 
 
 def load_dataset(name: str) -> Dataset:
-    """The data set of that name, fetched at first use; or the pictures in a directory of class directories.
+    """The data set of that name, fetched at first use; or people's own pictures: see `folder`.
 
     Raises:
         DataError: unknown name, or it cannot be fetched.
     """
     if name in _DATASETS:
         return _DATASETS[name]()
-    if Path(name).is_dir():
+    if Path(name).exists():
         return Folder(Path(name))
-    raise DataError(f"no data set is named {name!r}; there are {', '.join(DATASETS)}, or give a directory")
+    known = ", ".join(DATASETS)
+    raise DataError(f"no data set is named {name!r}; there are {known}, or give a directory or a list of pictures")
 
 
 def split_of(dataset: Dataset, name: str) -> Split:
@@ -51,9 +52,12 @@ def dataset_of(model: Model) -> Dataset:
         ModelError: it names none, or one with other classes.
         DataError: there is no such data set, or it cannot be fetched.
     """
-    if model.description.dataset is None:
+    name = model.description.dataset
+    if name is None:
         raise ModelError(f"model {model.name!r} names no dataset in its model.toml")
-    dataset = load_dataset(model.description.dataset)
+    if name not in DATASETS and not Path(name).is_absolute():  # what lies beside model.toml has become a whole path
+        raise ModelError(f"model {model.name!r} names the dataset {name!r}: none that is known, and nothing beside it")
+    dataset = load_dataset(name)
     check_classes(dataset, model.labels)
     return dataset
 

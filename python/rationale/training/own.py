@@ -5,11 +5,13 @@ import re
 from pathlib import Path
 
 from rationale.datasets import DATASETS, Dataset, load_dataset
+from rationale.datasets.folder import counts
 from rationale.errors import DataError, ModelError, OutputError
 from rationale.fetching import is_fetched
 from rationale.model import Model, available_models
 from rationale.resources import write_whole
 
+MOST_CLASSES_LISTED = 30
 _PURPOSES = {"train": "learn from", "val": "make choices by", "test": "measure with"}
 
 
@@ -53,6 +55,24 @@ def begin_model(folder: Path, like: Model, dataset: str) -> Path:
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
     return folder / "model.toml"
+
+
+def counted(dataset: Dataset) -> list[str]:
+    """How many pictures of each class are in each split, a line each; of many classes, the least and the most."""
+    found = counts(dataset)
+    head = ("", *found)
+    rows = [(label, *(str(found[name][label]) for name in found)) for label in dataset.classes]
+    if len(rows) > MOST_CLASSES_LISTED:
+        ends = [(min(each[label] for label in dataset.classes), max(each.values())) for each in found.values()]
+        rows = [(f"{len(rows)} classes, each", *(f"{least} to {most}" for least, most in ends))]
+    table = [head, *rows, ("pictures", *(str(sum(each.values())) for each in found.values()))]
+    widths = [max(len(row[place]) for row in table) for place in range(len(head))]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in table
+    ]
 
 
 def lopsided(dataset: Dataset) -> list[str]:
