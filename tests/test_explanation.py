@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 import rationale
 from rationale.errors import OutputError, RuleError
 from rationale.explanation import FILES, Explanation
+from rationale.explanation.report import render_report
 from rationale.model import Model
 
 
@@ -158,3 +160,35 @@ def test_a_score_of_zero_explains_to_nothing(mnist_model: Model) -> None:
     blank = mnist_model.explain(np.zeros((28, 28), np.uint8), composite="epsilon")
     assert not blank.heatmap.any()
     assert "nan" not in json.dumps(blank.as_dict()).lower().replace("channel", "")
+
+
+def test_an_empty_heatmap_says_who_kept_the_relevance(mnist_model: Model, digits: np.ndarray) -> None:
+    explanation = mnist_model.explain(digits[0])
+    assert explanation.remark is None
+    account = explanation.ledger[0]
+    kept = replace(account, received=2.0, passed_on=0.0, bias=2.0, stabiliser=0.0)
+    empty = replace(explanation, heatmap=np.zeros_like(explanation.heatmap), ledger=[kept])
+    assert empty.remark == f"Nothing reached the pixels: biases of layer {account.layer} kept all of it."
+    stabilised = replace(empty, ledger=[replace(kept, bias=0.0, stabiliser=2.0)])
+    assert "the stabiliser of layer" in str(stabilised.remark)
+    cancelled = replace(empty, ledger=[replace(kept, bias=0.0)])
+    assert "cancelled in layer" in str(cancelled.remark)
+    assert replace(empty, ledger=[], score=0.0).remark == "The score is 0: there is nothing to explain."
+    assert "kept all of it" in render_report([empty.report_part()])
+    assert empty.as_dict()["remark"] == empty.remark
+
+
+def test_what_a_notebook_shows_is_small_and_what_a_console_shows_a_line(mnist_model: Model, digits: np.ndarray) -> None:
+    explanation = mnist_model.explain(digits[0])
+    random = np.random.default_rng(0)
+    coarse = Image.fromarray(random.integers(0, 256, (28, 28, 3), np.uint8))
+    photograph = np.array(coarse.resize((224, 224), Image.Resampling.BICUBIC))
+    noise = random.standard_normal((224, 224)).astype(np.float32)
+    large = replace(explanation, image=photograph, heatmap=noise)
+    for each in (explanation, large):
+        assert len(each._repr_html_()) < 200_000
+    relevance = mnist_model.relevance([digits[0]])
+    for text in (repr(explanation), repr(relevance), repr(mnist_model), repr(mnist_model.network)):
+        assert "\n" not in text
+        assert len(text) < 160
+    assert "2 layers" not in repr(relevance)

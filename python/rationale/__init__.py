@@ -12,15 +12,22 @@ if TYPE_CHECKING:
 __all__ = ["Explanation", "Model", "__version__", "load"]
 
 
-def load(name: "str | PathLike[str]", *, gpu: int | None = None) -> "Model":
+def load(
+    name: "str | PathLike[str]", *, weights: "str | PathLike[str] | None" = None, gpu: int | None = None
+) -> "Model":
     """The model of that name under prototxt/, or in a directory with a model.toml.
+
+    Args:
+        name: of the model, or its directory.
+        weights: of the classifier, instead of the model's own.
+        gpu: number of the card; the CPU where None.
 
     Raises:
         ModelError: there is none, or its model.toml is wrong.
     """
     from rationale.model import Model
 
-    return Model.load(name, gpu=gpu)
+    return Model.load(name, weights=weights, gpu=gpu)
 
 
 def __getattr__(name: str) -> Any:

@@ -207,6 +207,10 @@ class Model:
         ]
         return self.explainer.sentences(self.evidence(relevance), relevance.targets.tolist(), ranked, count)
 
+    def __repr__(self) -> str:
+        height, width = self.input_size
+        return f"Model({self.name!r}: {self.description.title}; {len(self.labels)} classes, {width} × {height} pixels)"
+
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the scores.

@@ -49,7 +49,7 @@ def assert_same(one: Path, other: Path) -> None:
 def test_the_file_equals_single_explanations(mnist_model: Model, split: Split, tmp_path: Path) -> None:
     with h5py.File(write_heatmaps(mnist_model, split, tmp_path / "out.h5")) as file:
         assert file["id"].asstr()[:].tolist() == list(split.ids)
-        np.testing.assert_array_equal(file["label"][:], split.labels)
+        np.testing.assert_array_equal(file["true_class"][:], split.labels)
         assert file["heatmap"].chunks == (8, 28, 28)
         assert file["heatmap"].compression == "lzf"
         for number in (0, 7, 8, 19):
@@ -317,7 +317,7 @@ def test_a_plain_folder_is_explained_on_workers_too(mnist_model: Model, digits: 
     assert_same(here, there)
     with h5py.File(here) as file:
         assert file["id"].asstr()[:].tolist() == ["0/x/0.png", "0/x/2.png", "0/x/4.png", "1/x/1.png", "1/x/3.png"]
-        assert file["label"][:].tolist() == [-1] * 5
+        assert file["true_class"][:].tolist() == [-1] * 5
         assert file["classes"].asstr()[:].tolist() == list(mnist_model.labels)
         assert file["heatmap"].shape == (5, 28, 28)
         own = mnist_model.explain(tmp_path / "in" / "1" / "x" / "1.png")

@@ -6,6 +6,7 @@ import pytest
 
 from rationale.errors import DataError
 from rationale.reproduce import measure, results, run_experiments
+from rationale.reproduce.heatmaps import has_stalled, table
 
 
 def test_the_page_in_docs_is_what_the_measurements_give() -> None:
@@ -40,3 +41,21 @@ def test_commands_are_timed_with_their_start() -> None:
     timed = measure.seconds_to_run(["sleep", "0.1"], 2)
     assert 0.1 <= timed["least"] <= timed["median"] < 2
     assert measure.memory_while_running(measure.command("models"))["end"] > 1
+
+
+def test_training_that_learns_nothing_is_given_up() -> None:
+    assert not has_stalled([0.1, 0.1, 0.1])
+    assert has_stalled([0.1, 0.12, 0.11, 0.1, 0.11, 0.125, 0.12])
+    assert not has_stalled([0.1, 0.12, 0.13, 0.14, 0.15, 0.16, 0.17])
+    assert not has_stalled([0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.3])
+
+
+def test_figures_are_told_in_lines_as_wide_as_their_heads() -> None:
+    def values(aopc: float) -> dict[str, object]:
+        return {"flipping": {"MoRF": {"mean": {"aopc": [aopc, 0, 1]}}}, "other_class": [-aopc, 0, 1]}
+
+    methods = {"epsilon": values(0.25), "gradient × input": values(0.5)}
+    lines = table({"methods": methods, "fillings": ["mean"]})
+    assert [line.split("  ")[0].strip() for line in lines] == ["", "gradient × input", "epsilon"]
+    assert len({len(line) for line in lines}) == 1
+    assert lines[1].endswith("-0.500")

@@ -1,6 +1,6 @@
 """Explains every picture of a split into one HDF5 file, in constant memory, here or on several workers.
 
-Layout: `id` (N,) text, `label`, `prediction` (N,) int64, `score` (N,) float32, `probability`, or `value` where the
+Layout: `id` (N,) text, `true_class`, `prediction` (N,) int64, `score` (N,) float32, `probability`, or `value` where the
 network gives no probabilities, (N, classes) float32, `heatmap` (N, H, W) float32 or float16,
 `channel_relevance/<layer>` (N, C) float32 (a `/` in a layer's name is `|`), chunked and compressed; `sentence` (N,)
 text where it is asked for; `classes` (classes,) text, their names; attributes: model, fingerprint (of its files),
@@ -53,7 +53,7 @@ class Heatmaps:
         outcome = model.outcome()
         found: Arrays = {
             "id": np.array([split.ids[row] for row in rows]),
-            "label": np.array([split.labels[row] for row in rows], np.int64),
+            "true_class": np.array([split.labels[row] for row in rows], np.int64),
             "prediction": relevance.targets,
             "score": relevance.scores,
             "value" if outcome.meaning == "values" else "probability": outcome.numbers.astype(np.float32),

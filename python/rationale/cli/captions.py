@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rationale.cli.app import GpuOption, ModelOption, captions
+from rationale.cli.app import GpuOption, ModelOption, WeightsOption, captions
 
 
 @captions.command("make")
@@ -14,6 +14,7 @@ def captions_make(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Directory; that of the model's own if not given.")
     ] = None,
+    weights: WeightsOption = None,
     gpu: GpuOption = None,
 ) -> None:
     """Write the captions that the heatmap selects, and their twin about parts drawn by lot."""
@@ -22,7 +23,7 @@ def captions_make(
     from rationale.model import Model
     from rationale.render.terminal import progress_bar
 
-    loaded = Model.load(model, gpu=gpu)
+    loaded = Model.load(model, weights=weights, gpu=gpu)
     loaded.network  # noqa: B018  what cannot run is refused before work begins
     how = loaded.explainer_settings
     paths = [path if out is None else out / path.name for path in (how.captions, how.unlinked)]

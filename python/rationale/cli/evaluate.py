@@ -19,18 +19,20 @@ def evaluate_heatmaps_command(
     region: Annotated[int | None, typer.Option("--region", min=1, help="Side of what flipping covers.")] = None,
     random_labels: Annotated[bool, typer.Option(help="Also train on random labels, unless fine-tuned.")] = True,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Measurements and charts.")] = None,
+    weights: WeightsOption = None,
     gpu: GpuOption = None,
 ) -> None:
     """Measure heatmaps by pixel flipping, localisation and sanity checks; goes on where it stopped."""
     from rationale.evaluation.heatmaps import settings_for
     from rationale.model import Model
-    from rationale.reproduce.heatmaps import evaluate_heatmaps, publish
+    from rationale.reproduce.heatmaps import evaluate_heatmaps, publish, table
 
-    loaded = Model.load(model, gpu=gpu)
+    loaded = Model.load(model, weights=weights, gpu=gpu)
     asked: dict[str, Any] = {"pictures": pictures, "steps": steps, "region": region}
     settings = replace(settings_for(loaded), **{name: value for name, value in asked.items() if value is not None})
     folder = out or Path("out") / "evaluate" / loaded.name
     figures = evaluate_heatmaps(loaded, folder, settings, split=split, methods=methods, random_labels=random_labels)
+    print(*table(figures), sep="\n")
     for path in publish(figures, folder):
         print(f"wrote {path}")
 

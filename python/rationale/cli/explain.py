@@ -154,19 +154,29 @@ def _is_result(path: Path) -> bool:
 
 
 def _summary(explanation: "Explanation") -> str:
-    from rationale.render.numbers import said, signed
+    from rationale.render.numbers import signed
 
     line = f"{explanation.name}: {explanation.headline}"
-    if explanation.target_index != explanation.index or explanation.meaning == "labels":
-        found = said(explanation.meaning, dict(explanation.classes)[explanation.target])
-        line += f", explained for {explanation.target} ({found})"
+    line += _explained(explanation)
     if explanation.against is not None:
         line += f", {explanation.target} rather than {explanation.against}"
     channels = explanation.strongest_channels(3)
     parts = ", ".join(f"#{each.number} {signed(each.relevance)}" for each in channels)
     if explanation.sentence:
         line += f"\n  {explanation.sentence}"
+    if explanation.remark:
+        line += f"\n  {explanation.remark}"
     return f"{line}\n  strongest channels of {channels[0].layer}: {parts} of the score {signed(explanation.score)}"
+
+
+def _explained(explanation: "Explanation") -> str:
+    """That another class than the predicted one is explained, if so."""
+    from rationale.render.numbers import said
+
+    if explanation.target_index == explanation.index and explanation.meaning != "labels":
+        return ""
+    found = said(explanation.meaning, dict(explanation.classes)[explanation.target])
+    return f", explained for {explanation.target} ({found})"
 
 
 @app.command()
@@ -178,6 +188,7 @@ def compare(
     picture: Annotated[bool, typer.Option(help="Show the picture itself too.")] = True,
     sentence: SentenceOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file.")] = Path("compared.png"),
+    weights: WeightsOption = None,
     stages: StageOption = None,
     gpu: GpuOption = None,
 ) -> None:
@@ -188,15 +199,15 @@ def compare(
     from rationale.model import Model
     from rationale.render.gallery import gallery
 
-    loaded = Model.load(model, gpu=gpu, stages=stages or ())
+    loaded = Model.load(model, weights=weights, gpu=gpu, stages=stages or ())
     says = can_say(loaded, sentence)
     view = loaded.view(image)
     if image.resolve() == out.resolve():
         raise OutputError(f"{image}: would be overwritten by the result; choose another --out")
     maps = heatmaps_of(loaded, view, target, baselines=baselines)
-    said = None
-    if says:
-        said = loaded.explain_views([view], [image.name], target=target)[0].sentence
-        print(said)
-    save_png(gallery(view if picture else None, maps, note=said or ""), out)
+    (found,) = loaded.explain_views([view], [image.name], target=target, sentences=says)
+    told = [f"{found.name}: {found.headline}{_explained(found)}. Red speaks for {found.target}, blue against it."]
+    told += [found.sentence] if found.sentence else []
+    print(*told, sep="\n")
+    save_png(gallery(view if picture else None, maps, note="\n".join(told)), out)
     print(f"wrote {out}")

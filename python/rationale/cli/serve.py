@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rationale.cli.app import MOST_THREADS, GpuOption, app
+from rationale.cli.app import MOST_THREADS, GpuOption, WeightsOption, app
 from rationale.errors import OptionError
 
 
@@ -23,6 +23,7 @@ def serve(
         list[str] | None, typer.Option("--allow-host", help="Another name that the server answers to.")
     ] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, max=MOST_THREADS, help="Of each worker.")] = None,
+    weights: WeightsOption = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     gpu: GpuOption = None,
 ) -> None:
@@ -40,6 +41,7 @@ def serve(
         token=token_for(host),
         gpu=gpu,
         threads=threads or available_cores(),
+        weights=None if weights is None else str(weights),
     )
     try:
         run(settings, host, port, open_page=open_page)

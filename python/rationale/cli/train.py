@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rationale.cli.app import GpuOption, ModelOption, SeedOption, ThreadsOption, train
+from rationale.cli.app import GpuOption, ModelOption, SeedOption, ThreadsOption, WeightsOption, train
 
 if TYPE_CHECKING:
     from rationale.datasets import Dataset
@@ -78,6 +78,7 @@ def train_explainer_command(
     ] = None,
     seed: SeedOption = None,
     threads: ThreadsOption = None,
+    weights: WeightsOption = None,
     gpu: GpuOption = None,
 ) -> None:
     """Train the generator of a model's sentences; goes on from the last snapshot in OUT."""
@@ -88,7 +89,7 @@ def train_explainer_command(
     from rationale.training.explainer import train_explainer
     from rationale.training.loop import Report
 
-    loaded = Model.load(model, gpu=gpu)
+    loaded = Model.load(model, weights=weights, gpu=gpu)
     folder = out or Path("out") / "train" / f"{loaded.name}-{variant}"
     with ExitStack() as shown:
 
@@ -97,7 +98,7 @@ def train_explainer_command(
             name = f"{variant}-{stage.replace(' ', '-')}"
             return shown.enter_context(training_display(f"{loaded.name}, {stage}", folder, f"{name}.png"))
 
-        weights = train_explainer(
+        written = train_explainer(
             loaded, folder, variant, captions=captions, seed=seed, iterations=iterations, threads=threads, watch=watch
         )
-    print(f"wrote {weights} and {weights.with_suffix('.json').name}")
+    print(f"wrote {written} and {written.with_suffix('.json').name}")

@@ -117,6 +117,19 @@ class Explanation:
         return bool(max(self.image.shape[:2]) < SMALL)
 
     @property
+    def remark(self) -> str | None:
+        """What to know where the heatmap is empty: which layer kept all relevance, and by what."""
+        if self.heatmap.any():
+            return None
+        stop = next((each for each in self.ledger if each.received and not each.passed_on), None)
+        if stop is None:
+            return "The score is 0: there is nothing to explain." if not self.score else "Nothing reached the pixels."
+        if abs(stop.bias) + abs(stop.stabiliser) == 0:
+            return f"Nothing reached the pixels: relevance for and against cancelled in layer {stop.layer}."
+        kept = "biases" if abs(stop.bias) >= abs(stop.stabiliser) else "the stabiliser"
+        return f"Nothing reached the pixels: {kept} of layer {stop.layer} kept all of it."
+
+    @property
     def sentence(self) -> str | None:
         """The best sentence, or None."""
         return self.sentences[0].text if self.sentences else None
@@ -228,6 +241,7 @@ class Explanation:
             "sentence": self.sentence,
             "sentences": [each.as_dict() for each in self.sentences],
             "consistency": self.consistency,
+            "remark": self.remark,
             "meaning": self.meaning,
             "classes": [{"label": label, kind: number} for label, number in self.classes],
             "strongest_channels": [vars(channel) for channel in self.strongest_channels()],
@@ -270,8 +284,8 @@ class Explanation:
         return draw(self)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the report, in a frame of its own so that its styles stay inside."""
-        page = html.escape(render_report([self.report_part()], self.name, fragment=True), quote=True)
+        """What a notebook shows: the top of the report, in a frame of its own so that its styles stay inside."""
+        page = html.escape(render_report([draw(self, light=True)], self.name, fragment=True), quote=True)
         style = "width:100%;height:620px;border:0"
         return f'<iframe srcdoc="{page}" style="{style}" title="{html.escape(self.name, quote=True)}"></iframe>'
 

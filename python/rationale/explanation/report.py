@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from rationale.render.colours import PART_COLOURS, symmetric_scale
 from rationale.render.numbers import amount, headline, number, percent, said, signed
-from rationale.render.pictures import SMALL, Map, data_uri, map_png, outlines_picture, overlay_picture
+from rationale.render.pictures import SMALL, Map, data_uri, jpeg_uri, map_png, outlines_picture, overlay_picture
 from rationale.resources import printable
 
 if TYPE_CHECKING:
@@ -100,8 +100,12 @@ def _shared_settings(parts: Sequence[Part]) -> list[tuple[str, str]]:
     return [pair for pair in parts[0]["settings"] if all(pair in part["settings"] for part in parts)]
 
 
-def draw(explanation: "Explanation") -> Part:
-    """Draws the pictures of an explanation, so that its maps need not be kept."""
+def draw(explanation: "Explanation", light: bool = False) -> Part:
+    """Draws the pictures of an explanation, so that its maps need not be kept.
+
+    With `light`, for a notebook that keeps its output: without the layers, photographs as JPEG.
+    """
+    photo = jpeg_uri if light and not explanation.is_small else data_uri
     meaning, score, heatmap = explanation.meaning, explanation.score, explanation.heatmap
     scale = symmetric_scale(heatmap)
     classes = explanation.classes
@@ -139,13 +143,14 @@ def draw(explanation: "Explanation") -> Part:
             for label, found in shown
         ],
         "settings": list(explanation.settings.items()),
-        "photo": data_uri(explanation.image),
+        "photo": photo(explanation.image),
         "heatmap": data_uri(map_png(heatmap, scale)),
-        "overlay": data_uri(overlay_picture(explanation.image, heatmap, scale)),
+        "overlay": photo(overlay_picture(explanation.image, heatmap, scale)),
         "scale": scale if heatmap.any() else 0.0,
         "pixelated": explanation.is_small,
         "accounts": [_account_view(account, score) for account in explanation.ledger],
-        **_layers(explanation),
+        **(_layers(explanation) if not light else {"first_layers": [], "other_layers": []}),
+        "remark": explanation.remark,
         "absorbed": sum(account.bias + account.stabiliser for account in explanation.ledger),
         "arrived": float(heatmap.sum(dtype=np.float64)),
     }

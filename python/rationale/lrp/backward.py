@@ -45,6 +45,11 @@ class Relevance(Mapping[str, Array]):
     conditional: Sequence[Mapping[str, Array]] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        layers = [f"{name} {tuple(self.layers[name].shape[1:])}" for name in self.layers]
+        shown = layers if len(layers) <= 4 else [layers[0], "…", *layers[-2:]]
+        return f"Relevance(of {len(self.targets)}, at {len(layers)} layers: {', '.join(shown)})"
+
     def __getitem__(self, name: str) -> Array:
         name = name if name in self.layers else self.aliases.get(name, name)
         if name not in self.layers:

@@ -150,6 +150,10 @@ class Network:
         self._reshape(before)
         check_samples(self.graph, axes, shapes, self.name)
 
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{name} {_shape_text(shape)}" for name, shape in self.inputs.items())
+        return f"Network({self.name!r}: {inputs}; {len(self.graph.layer_names)} layers)"
+
     # ---- shapes and names --------------------------------------------------------------------------------------------
 
     @property

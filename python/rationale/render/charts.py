@@ -3,16 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from rationale.errors import OutputError
+from rationale.render.fonts import FAMILIES
 
 INK, QUIET, GRID = "#1f2430", "#6b7280", "#e5e7eb"
 # Told apart with any kind of colour blindness, also in grey (after Okabe and Ito).
 SERIES = ("#9b1c31", "#2166ac", "#e08214", "#1b7837", "#7b3294", "#35978f", "#c51b7d", "#8c510a")
 _STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.edgecolor": QUIET,
     "axes.labelcolor": INK,
@@ -120,9 +121,10 @@ def line_chart(
     width = 7.0 if len(panels) == 1 else 3.0 if share_y else 4.0
     with _figure(path, title, len(panels), 3.3, width, note, sharey=share_y, legend=names) as axes:
         for axis, (name, rows) in zip(axes, panels.items(), strict=True):
-            for row, line in rows.items():
+            for place, (row, line) in enumerate(rows.items()):
                 dashed = names.index(row) >= len(SERIES)
-                axis.plot(line.x, line.y, "--" if dashed else "-", color=colours[row], linewidth=1.8, label=row)
+                width = 1.4 + 2.4 * (1 - place / max(1, len(rows) - 1))  # where curves coincide, those under it show
+                axis.plot(line.x, line.y, "--" if dashed else "-", color=colours[row], linewidth=width, label=row)
                 if line.low is not None and line.high is not None:
                     axis.fill_between(line.x, line.low, line.high, color=colours[row], alpha=0.15, linewidth=0)
             axis.set_title(name)
@@ -138,6 +140,15 @@ def line_chart(
     return path
 
 
+@cache
+def _families() -> list[str]:
+    """The fonts that are there, of those that together have the signs of most scripts."""
+    from matplotlib.font_manager import get_font_names
+
+    there = set(get_font_names())
+    return [name for name in FAMILIES if name in there]
+
+
 @contextmanager
 def _figure(
     path: Path, title: str, panels: int, height: float, width: float, note: str, legend: Sequence[str] = (), **more: Any
@@ -149,7 +160,7 @@ def _figure(
         from matplotlib.figure import Figure
     except ImportError as error:
         raise OutputError("charts want matplotlib: pip install 'rationale[charts]'") from error
-    with rc_context(_STYLE):
+    with rc_context({**_STYLE, "font.family": _families()}):
         margin = 1.6 if "sharey" in more and not legend else 0.6
         across = max(
             panels * width + margin, 0.11 * len(title), 0 if legend else 0.06 * len(note)

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from rationale.images import Pixels, to_rgb
 from rationale.render.colours import symmetric_scale
+from rationale.render.fonts import font
 from rationale.render.pictures import Map, enlarge, heatmap_picture
 
 _TILE, _GAP, _CAPTION = 200, 16, 24
@@ -31,12 +32,13 @@ def gallery(photo: Pixels | None, heatmaps: Mapping[str, Map], columns: int = 5,
 
 def _with_note(picture: Pixels, note: str) -> Pixels:
     """The picture with a text under it, in as many lines as it takes."""
-    font = ImageFont.load_default(17)
-    lines = wrap(note, max(20, int((picture.shape[1] - 2 * _GAP) / font.getlength("n"))))
+    letters = font(17, note)
+    wide = max(20, int((picture.shape[1] - 2 * _GAP) / letters.getlength("n")))
+    lines = [line for told in note.splitlines() for line in wrap(told, wide)]
     canvas = Image.new("RGB", (picture.shape[1], picture.shape[0] + 24 * len(lines) + _GAP), "white")
     canvas.paste(Image.fromarray(picture), (0, 0))
     ImageDraw.Draw(canvas).multiline_text(
-        (_GAP, picture.shape[0]), "\n".join(lines), fill=(31, 36, 48), font=font, spacing=6
+        (_GAP, picture.shape[0]), "\n".join(lines), fill=(31, 36, 48), font=letters, spacing=6
     )
     return np.array(canvas)
 
@@ -46,13 +48,12 @@ def sheet(tiles: Sequence[tuple[str, Pixels]], columns: int, side: int = _TILE) 
     drawn = [(name, _tile(picture, side)) for name, picture in tiles]
     width, height = (max(tile.size[axis] for _, tile in drawn) for axis in (0, 1))
     rows = -(-len(drawn) // columns)
-    # Pillow's own font has no ×, hence the x below.
     step = (width + _GAP, height + _CAPTION + _GAP)
     canvas = Image.new("RGB", (columns * step[0] + _GAP, rows * step[1] + _GAP), "white")
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
+    draw, letters = ImageDraw.Draw(canvas), font(14, "".join(name for name, _ in tiles))
     for number, (name, tile) in enumerate(drawn):
         x, y = _GAP + number % columns * step[0], _GAP + number // columns * step[1]
-        draw.text((x, y), name.replace("×", "x"), fill=(31, 36, 48), font=font)
+        draw.text((x, y), name, fill=(31, 36, 48), font=letters)
         canvas.paste(tile, (x, y + _CAPTION))
         box = (x - 1, y + _CAPTION - 1, x + tile.width, y + _CAPTION + tile.height)
         draw.rectangle(box, outline=(209, 213, 219))

@@ -95,6 +95,13 @@ def data_uri(picture: Pixels | bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
 
 
+def jpeg_uri(picture: Pixels) -> str:
+    """A picture as a JPEG inside a page: small, not to the last bit."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=85, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
 def _map_image(values: Map, scale: float) -> Image.Image:
     steps = np.round(np.clip(values / scale, -1, 1) * 127).astype(np.int16)
     small = np.sign(values).astype(np.int16) * (steps == 0)  # what is not zero is not white

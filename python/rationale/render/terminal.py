@@ -1,17 +1,20 @@
 """Progress on the terminal."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+_SELDOM = 60  # seconds without a line, where there is no terminal
+
 Advance = Callable[[int, int, str], None]  # done, of how many, a remark
 
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Advance]:
-    """A bar on standard error, moved by calling what it yields; without a terminal, a line for every tenth."""
+    """A bar on standard error, moved by calling what it yields; without a terminal, a line each tenth or minute."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _lines(what, console)
@@ -23,13 +26,26 @@ def progress_bar(what: str) -> Iterator[Advance]:
 
 
 def _lines(what: str, console: Console) -> Advance:
-    shown = 0
+    begun = told = time.monotonic()
+    first: int | None = None
+    shown = (0, 0)  # tenths, of how many
 
     def advance(done: int, total: int, note: str) -> None:
-        nonlocal shown
-        tenth = done * 10 // max(total, 1)
-        if tenth > shown:
-            shown = tenth
-            console.print(f"{what}: {done} of {total} {note}".rstrip(), highlight=False)
+        nonlocal told, first, shown
+        now, tenths = time.monotonic(), (done * 10 // max(total, 1), total)
+        if first is None:
+            first, shown = done, tenths
+        if done == first or (tenths == shown and now - told < _SELDOM):
+            return
+        shown, told = tenths, now
+        left = f", {_duration((now - begun) / (done - first) * (total - done))} left" if done < total else ""
+        line = f"{what}: {done} of {total}{left}  {note}"
+        console.print(line.rstrip(), highlight=False, soft_wrap=True)
 
     return advance
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

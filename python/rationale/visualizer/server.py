@@ -40,6 +40,7 @@ class Settings:
         hosts: names that the server answers to, beside numeric addresses.
         token: what clients must show; None where everybody who reaches the server may use it.
         gpu, threads: of the workers.
+        weights: of the first model's classifier, instead of its own.
     """
 
     models: Mapping[str, str]
@@ -48,6 +49,7 @@ class Settings:
     gpu: int | None = None
     threads: int = 2
     limits: Limits = field(default_factory=Limits)
+    weights: str | None = None
 
     @property
     def first(self) -> str:
@@ -68,7 +70,8 @@ class _State:
 
 def workers_for(settings: Settings) -> Workers:
     """The worker processes of a server with these settings, none of them started."""
-    return Workers(settings.models, settings.gpu, settings.threads, settings.limits)
+    weights = {settings.first: settings.weights}
+    return Workers(settings.models, settings.gpu, settings.threads, settings.limits, weights)
 
 
 def create_app(settings: Settings, workers: Workers) -> Gate:

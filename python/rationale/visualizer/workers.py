@@ -194,9 +194,19 @@ class Seat:
 class Workers:
     """The seats of all models that are offered; a worker starts when its model is first asked."""
 
-    def __init__(self, models: Mapping[str, str], gpu: int | None, threads: int, limits: Limits) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, str],
+        gpu: int | None,
+        threads: int,
+        limits: Limits,
+        weights: Mapping[str, str | None] | None = None,
+    ) -> None:
+        """`models` are places by name; `weights` of some of them, instead of their own."""
+        others = weights or {}
         self._seats = {
-            name: Seat(name, Duty(place, gpu=gpu, threads=threads), limits) for name, place in models.items()
+            name: Seat(name, Duty(place, others.get(name), gpu=gpu, threads=threads), limits)
+            for name, place in models.items()
         }
 
     def seat(self, model: str) -> Seat:
