@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -263,3 +264,24 @@ def test_an_averaged_training_that_was_stopped_ends_in_the_same_weights(mnist_mo
     snapshot.write_bytes(b"cut")
     with pytest.raises(OutputError, match=r"remove progress\.json"):
         train_classifier(model, tmp_path / "cut", iterations=40, threads=1)
+
+
+def test_a_full_disk_leaves_no_snapshot_and_says_so(
+    mnist_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Caffe does not notice that the end of a file is missing: what little room is left tells."""
+    usage = shutil.disk_usage(tmp_path)
+    train_classifier(mnist_model, tmp_path / "out", iterations=10)
+    before = sorted(path.name for path in (tmp_path / "out").iterdir())
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))
+    with pytest.raises(OutputError, match="No space left on device"):
+        train_classifier(mnist_model, tmp_path / "out", iterations=20)
+    monkeypatch.undo()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == before
+    train_classifier(mnist_model, tmp_path / "out", iterations=20)
+    train_classifier(mnist_model, tmp_path / "whole", iterations=20)
+    assert weights(tmp_path / "out") == weights(tmp_path / "whole")
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "classifier.caffemodel").read_bytes()

@@ -1,7 +1,11 @@
 """Caffe's own solver, fed from Python batch by batch, with snapshots that survive a kill."""
 
+import errno
+import os
+import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -10,7 +14,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from rationale.errors import NetworkError
+from rationale.errors import NetworkError, OutputError
 from rationale.fetching.digest import short_digest
 from rationale.network import device
 from rationale.network.check import check_files
@@ -23,6 +27,8 @@ from rationale.network.state import layers_in
 from rationale.network.words import check_words
 
 Array = NDArray[np.float32]
+
+_LEAST_ROOM = 4096  # bytes left on a disk; with fewer, the end of what was written last may be missing
 
 
 class Solver:
@@ -198,15 +204,26 @@ class Solver:
             self._solver.net.copy_from(str(weights))
 
     def save_weights(self, path: str | PathLike[str]) -> None:
-        """Writes the weights as a .caffemodel."""
-        with caffe_errors(str(path)):
-            self._solver.net.save(str(path))
+        """Writes the weights as a .caffemodel, in one step.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        partial = Path(f"{path}.{os.getpid()}.part")
+        with _written(partial):
+            self._solver.net.save(str(partial))
+        os.replace(partial, path)
 
     def snapshot(self) -> Path:
-        """Writes weights and solver state and returns the path of the state."""
-        with caffe_errors(str(self._folder)):
+        """Writes weights and solver state and returns the path of the state.
+
+        Raises:
+            OutputError: they cannot be written; nothing is left of them.
+        """
+        state = self._folder / f"snapshot_iter_{self.iteration}.solverstate"
+        with _written(state, state.with_suffix(".caffemodel")):
             self._solver.snapshot()
-        return self._folder / f"snapshot_iter_{self.iteration}.solverstate"
+        return state
 
     def restore(self, state: Path) -> None:
         """Goes on from a snapshot, also one whose folder was moved since.
@@ -224,6 +241,27 @@ class Solver:
             moved = Path(temporary, "moved.solverstate")
             moved.write_bytes(message.SerializeToString())
             self._solver.restore(str(moved))
+
+
+@contextmanager
+def _written(*paths: Path) -> Iterator[None]:
+    """Around Caffe's writing of files: where it fails, which Caffe does not notice at a file's very end, none is left.
+
+    Raises:
+        OutputError: they could not be written.
+    """
+    folder, reason = paths[0].parent, None
+    try:
+        with caffe_errors(str(folder)):
+            yield
+    except NetworkError as error:
+        reason = str(error)
+    if shutil.disk_usage(folder).free < _LEAST_ROOM:
+        reason = os.strerror(errno.ENOSPC)
+    if reason is not None:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        raise OutputError(f"{paths[0]}: cannot be written ({reason})")
 
 
 def _check_files(network: Any, parameter: Any, name: str) -> None:
