@@ -67,6 +67,7 @@ def units_top(
     from rationale.model import Model
     from rationale.render.terminal import progress_bar
     from rationale.units import Wanted, layers_of, scan
+    from rationale.units.names import add_names
     from rationale.units.store import KINDS, own_path
 
     loaded = Model.load(model, weights=weights, gpu=gpu, stages=stages or ())
@@ -84,9 +85,11 @@ def units_top(
             crew=Crew(threads, workers, scheduler),
             credit=credit,
         )
+    named = add_names(loaded, shown, found.path, wanted.layers)
     for each in found.unreadable:
         complain(ImageError(f"{each}; passed over"))
     print(f"wrote {found.path}: {len(wanted.layers)} layers, from {found.pictures} pictures")
+    print(f"{sum(named.values())} units have a name")
 
 
 def _pictures(model: "Model", split: str, folder: Path | None) -> "Split":
