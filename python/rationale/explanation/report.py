@@ -12,6 +12,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
+from rationale.explanation.units import units_view
 from rationale.render.colours import PART_COLOURS, symmetric_scale
 from rationale.render.numbers import amount, headline, number, percent, said, signed
 from rationale.render.pictures import SMALL, Map, data_uri, map_png, outlines_picture, overlay_picture
@@ -146,6 +147,7 @@ def draw(explanation: "Explanation") -> Part:
         "pixelated": explanation.is_small,
         "accounts": [_account_view(account, score) for account in explanation.ledger],
         **_layers(explanation),
+        "units": units_view(explanation.image, explanation.unit_evidence),
         "absorbed": sum(account.bias + account.stabiliser for account in explanation.ledger),
         "arrived": float(heatmap.sum(dtype=np.float64)),
     }

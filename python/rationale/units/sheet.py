@@ -88,6 +88,7 @@ def unit_page(store: Store, unit: Unit) -> str:
                 for each in unit.stimuli
             ],
             about=store.about,
+            source=store.source,
         )
     )
 
@@ -113,6 +114,7 @@ def layer_page(store: Store, layer: str) -> str:
             size=units[-1].size,
             small=max(units[-1].size) < _SMALL,
             about=store.about,
+            source=store.source,
         )
     )
 
@@ -193,7 +195,7 @@ def unit_picture(store: Store, unit: Unit) -> Pixels:
             [("+" if kind == "relevant" else "") + figure(each.value) for each in examples],
             [each.highlight for each in examples],
         )
-    return page.drawn(_source(store))
+    return page.drawn(f"pictures: {store.source}")
 
 
 def layer_picture(store: Store, layer: str, most: int = 4) -> Pixels:
@@ -212,13 +214,7 @@ def layer_picture(store: Store, layer: str, most: int = 4) -> Pixels:
     page.text(f"{HEADINGS[kind][0].lower()}; {sees}" + (f"; {dead} dead" if dead else ""), 14, SOFT, 34)
     for start in range(0, len(units), columns):
         page.small_row(units[start : start + columns], kind, most, step)
-    return page.drawn(_source(store))
-
-
-def _source(store: Store) -> str:
-    about = store.about
-    found = f"pictures: {about['dataset']} {about['split']}"
-    return f"{found}; {about['credit']}" if about.get("credit") else found
+    return page.drawn(f"pictures: {store.source}")
 
 
 class _Page:

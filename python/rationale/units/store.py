@@ -160,6 +160,12 @@ class Store:
             )
         return cls(path, about)
 
+    @property
+    def source(self) -> str:
+        """Where its pictures are from, with whom to credit."""
+        found = f"{self.about['dataset']} {self.about['split']}"
+        return f"{found}; {self.about['credit']}" if self.about.get("credit") else found
+
     @cached_property
     def layers(self) -> dict[str, int]:
         """Names of the layers, from the input up, with their numbers of units."""
