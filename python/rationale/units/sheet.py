@@ -56,41 +56,46 @@ def figure(value: float) -> str:
 
 def unit_page(store: Store, unit: Unit) -> str:
     """A unit's sheet as a page of its own."""
-    classes = _classes(store)
-    rows = [
-        {
-            "heading": HEADINGS[kind][0],
-            "note": HEADINGS[kind][1],
-            "tiles": [_tile(each, classes) for each in examples],
-            "method": examples[0].method if examples else "",
-        }
-        for kind, examples in unit.examples.items()
-        if examples
-    ]
+    view = unit_view(store, unit)
     return printable(
-        _template("unit.html.j2").render(
-            title=title_of(store, unit.layer, unit),
-            unit=unit,
-            facts=facts_of(unit),
-            rows=rows,
-            bars=_bars(unit),
-            stimuli=[
-                {
-                    "picture": data_uri(each.picture),
-                    "recipe": each.recipe,
-                    "sign": each.sign,
-                    "activation": each.activation,
-                    "best": each.best,
-                    "shifted": each.shifted,
-                    "fragile": each.is_fragile,
-                    "small": max(each.picture.shape[:2]) < _SMALL,
-                }
-                for each in unit.stimuli
-            ],
-            about=store.about,
-            source=store.source,
-        )
+        _template("unit.html.j2").render(view, unit=unit, bars=_bars(unit), about=store.about, source=store.source)
     )
+
+
+def unit_view(store: Store, unit: Unit) -> dict[str, Any]:
+    """A unit's sheet as plain data, pictures as addresses inside a page: for pages of any kind."""
+    classes = _classes(store)
+    return {
+        "title": title_of(store, unit.layer, unit),
+        "name": unit.name,
+        "evidence": unit.evidence,
+        "facts": facts_of(unit),
+        "rows": [
+            {
+                "kind": kind,
+                "heading": HEADINGS[kind][0],
+                "note": HEADINGS[kind][1],
+                "tiles": [_tile(each, classes) for each in examples],
+                "method": examples[0].method,
+            }
+            for kind, examples in unit.examples.items()
+            if examples
+        ],
+        "stimuli": [
+            {
+                "picture": data_uri(each.picture),
+                "recipe": each.recipe,
+                "sign": each.sign,
+                "activation": each.activation,
+                "best": each.best,
+                "shifted": each.shifted,
+                "fragile": each.is_fragile,
+                "small": max(each.picture.shape[:2]) < _SMALL,
+            }
+            for each in unit.stimuli
+        ],
+        "source": store.source,
+    }
 
 
 def layer_page(store: Store, layer: str) -> str:
