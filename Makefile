@@ -108,8 +108,11 @@ bench: peers chromium
 # belong to others must not be put together again from them.
 FLIGHT_UNITS := weights/flight/units.h5
 units: setup
-	$(BIN)/rationale units top --model mnist --count 6 --highlight deconv --out weights/mnist/units.h5
-	$(BIN)/rationale units stimuli --model mnist --layer conv2 --store weights/mnist/units.h5
+	$(BIN)/rationale units top --model mnist --count 6 --highlight deconv --out weights/mnist/units.h5 \
+		--credit "MNIST (LeCun et al. 1998), CC BY-SA 3.0"
+	for layer in conv1 conv2; do for recipe in blurred fourier; do \
+		$(BIN)/rationale units stimuli --model mnist --layer $$layer --recipe $$recipe --store weights/mnist/units.h5 || exit; \
+		done; done
 	$(BIN)/rationale units top --model flight --layers conv1,fire3/concat,fire5/concat,fire7/concat,fire9/concat,evidence \
 		--kinds top,relevant,lowest --count 4 --side 44 --highlight deconv --distinct --out $(FLIGHT_UNITS) \
 		--credit "Caltech-101 (Fei-Fei et al. 2004), CC BY 4.0; crops, made smaller"

@@ -175,5 +175,6 @@ class _Walker:
 
 def _with_knowledge(unit: UnitEvidence, known: Unit) -> UnitEvidence:
     crops = [each.crop for each in known.examples.get("top", ())[:_CROPS] if each.crop is not None]
-    stimulus = next((each.picture for each in known.stimuli if each.sign > 0), None)
-    return replace(unit, name=known.name, evidence=known.evidence, crops=crops, stimulus=stimulus)
+    made = [each for each in known.stimuli if each.sign > 0]
+    best = max(made, key=lambda each: each.activation).picture if made else None
+    return replace(unit, name=known.name, evidence=known.evidence, crops=crops, stimulus=best)

@@ -180,17 +180,22 @@ def unit_picture(store: Store, unit: Unit) -> Pixels:
     width = 2 * _PAD + tiles * (_TILE + _GAP) - _GAP
     page = _Page(width)
     page.text(title_of(store, unit.layer, unit), 15, SOFT, 22)
-    page.text(unit.name or f"unit {unit.number}", 30, INK, 42)
+    page.text(f"{unit.name}, unit {unit.number}" if unit.name else f"unit {unit.number}", 30, INK, 42)
     if unit.evidence:
         page.text(unit.evidence, 14, SOFT, 24)
     facts = facts_of(unit)
     page.facts(facts, unit)
     if unit.stimuli:
-        page.heading("Preferred stimuli", "made by gradient ascent; below, activation and its share of the best real")
+        page.heading(
+            "Preferred stimuli", "made by gradient ascent; below, activation, and that of the best real picture"
+        )
         page.tiles(
             [each.picture for each in unit.stimuli],
             [f"{each.recipe}{' (least)' if each.sign < 0 else ''}" for each in unit.stimuli],
-            [f"{figure(each.activation)}" + (", fragile" if each.is_fragile else "") for each in unit.stimuli],
+            [
+                f"{figure(each.activation)} ({figure(each.best)})" + (", only here" if each.is_fragile else "")
+                for each in unit.stimuli
+            ],
         )
     for kind, examples in rows:
         page.heading(*HEADINGS[kind])
