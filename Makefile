@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 
 COMMA := ,
 
-.PHONY: help setup caffe peers chromium serve demo test lint lowest card-source bench reproduce reproduce-sentences \
+.PHONY: help setup caffe peers chromium serve demo test lint lowest card-source bench units reproduce reproduce-sentences \
 	reproduce-quick fresh wheels docker docker-test clean
 help:
 	@echo "make setup      build and install everything (once)"
@@ -18,6 +18,7 @@ help:
 	@echo "                CUDA=1 builds for NVIDIA's cards too (docs/gpu.md)"
 	@echo "make peers      install torch, zennit and captum, which some tests and the benchmarks compare with"
 	@echo "make card-source  compile the kernels for NVIDIA's cards, without a card (docs/gpu.md)"
+	@echo "make units      make the stores of units that come with mnist and flight, in weights/"
 	@echo "make bench      time LRP against zennit and captum, and the live page; write their figures to docs"
 	@echo "make serve      open the live page: camera, drawing, video or photograph"
 	@echo "make reproduce  train, measure, write docs/results.md"
@@ -101,6 +102,22 @@ bench: peers chromium
 	$(BIN)/python -m benchmarks.lrp
 	$(BIN)/python -m benchmarks.folder
 	$(BIN)/python -m benchmarks.page
+	$(BIN)/python -m benchmarks.units
+
+# What is known of the units of the shipped classifiers (docs/units.md). flight's crops are small, for photographs that
+# belong to others must not be put together again from them.
+FLIGHT_UNITS := weights/flight/units.h5
+units: setup
+	$(BIN)/rationale units top --model mnist --count 6 --highlight deconv --out weights/mnist/units.h5 \
+		--credit "MNIST (LeCun et al. 1998), CC BY-SA 3.0"
+	for layer in conv1 conv2; do for recipe in blurred fourier; do \
+		$(BIN)/rationale units stimuli --model mnist --layer $$layer --recipe $$recipe --store weights/mnist/units.h5 || exit; \
+		done; done
+	$(BIN)/rationale units top --model flight --layers conv1,fire3/concat,fire5/concat,fire7/concat,fire9/concat,evidence \
+		--kinds top,relevant,lowest --count 4 --side 44 --highlight deconv --distinct --out $(FLIGHT_UNITS) \
+		--credit "Caltech-101 (Fei-Fei et al. 2004), CC BY 4.0; crops, made smaller"
+	for layer in conv1 fire3/concat evidence; do \
+		$(BIN)/rationale units stimuli --model flight --layer $$layer --store $(FLIGHT_UNITS) || exit; done
 
 # pycocoevalcap without what it asks for: only its BLEU, METEOR and CIDEr are used.
 $(BIN)/metrics: constraints.txt | $(BIN)/ready

@@ -23,6 +23,7 @@ COMMANDS = {
     "captions make": ["captions", "make", "--out", "captions"],
     "compare": ["compare", "digit.png"],
     "units top": ["units", "top", "--model", "mnist"],
+    "units stimuli": ["units", "stimuli", "--model", "mnist", "--layer", "conv1"],
 }
 
 

@@ -81,7 +81,7 @@ def test_the_commands_make_and_draw_a_store(tmp_path: Path) -> None:
     made = run("units", "top", "--model", "planted", "--out", "units.h5", "-k", 3, cwd=tmp_path)
     assert made.returncode == 0
     assert "torn.png" in made.stderr
-    assert made.stdout == "wrote units.h5: 2 layers, from 24 pictures\n"
+    assert made.stdout == "wrote units.h5: 2 layers, from 24 pictures\n2 units have a name\n"
     show = ("units", "show", "--model", "planted", "--store", "units.h5", "--out", "sheets")
     assert run(*show, "--layer", "parts", "--unit", EDGE, cwd=tmp_path).returncode == 0
     assert run(*show, "--layer", "score", cwd=tmp_path).returncode == 0

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rationale.errors import OutputError, RationaleError
-from rationale.explanation import FILES, LAST, Explanation, make_folder, save_report
+from rationale.explanation import FILES, LAST, UNITS_FILE, Explanation, make_folder, save_report
 from rationale.explanation.report import render_index
 from rationale.fetching.digest import short_digest
 from rationale.model import Model
@@ -41,6 +41,7 @@ class Wish:
         full: keep relevance at every layer.
         portable: one report that holds everything, rather than a light index.
         title: its heading.
+        also: what else is told of each, in a few words; empty for nothing.
     """
 
     target: str | None = None
@@ -50,6 +51,7 @@ class Wish:
     full: bool = False
     portable: bool = False
     title: str | None = None
+    also: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def explain_all(
     *,
     replace: bool = False,
     regions: Callable[[Path], Regions | None] = lambda picture: None,
+    also: Callable[[Explanation], Explanation] = lambda explanation: explanation,
     tell: Callable[[Explanation], None] = lambda explanation: None,
     complain: Callable[[RationaleError], None] = lambda error: None,
 ) -> Written:
@@ -83,6 +86,7 @@ def explain_all(
         wish: how, and what is kept.
         replace: what another run left in the folder goes.
         regions: gives bool (H, W) of the parts of a picture that a sentence can name, or None where unknown.
+        also: adds to each explanation what the wish says, before it is written.
         tell: called with each explanation, once it is written.
         complain: called with what is wrong with a picture that cannot be read; the others are explained.
 
@@ -102,7 +106,7 @@ def explain_all(
     with _begun(out, run, [str(each) for each in folders.values()], replace) as made:
         places = {picture: out / folder for picture, folder in folders.items()}
         parts = {picture: out / RUN / f"{number:08}.json" for number, picture in enumerate(pictures)}
-        work = _Work(model, wish, places, parts if wish.portable else {}, made, out, regions, tell, complain)
+        work = _Work(model, wish, places, parts if wish.portable else {}, made, out, regions, also, tell, complain)
         names = {picture: printable(called.as_posix()) for picture, called in pictures.items()}
         whole = (out / _REPORT).exists()
         kept = sum(work.is_done(picture, whole) for picture in pictures)
@@ -139,6 +143,7 @@ class _Work:
     made: datetime
     out: Path
     regions: Callable[[Path], Regions | None]
+    also: Callable[[Explanation], Explanation]
     tell: Callable[[Explanation], None]
     complain: Callable[[RationaleError], None]
 
@@ -165,7 +170,8 @@ class _Work:
             regions=[self.regions(picture) for picture in views],
             made=self.made,
         )
-        for picture, explanation in zip(views, explanations, strict=True):
+        for picture, explained in zip(views, explanations, strict=True):
+            explanation = self.also(explained)
             if picture in self.parts:
                 _write(self.parts[picture], as_json(explanation.report_part()))
             place = self.places[picture]
@@ -249,7 +255,7 @@ def refuse_several(out: Path, replace: bool) -> None:
 
 def remove_one(folder: Path) -> None:
     """Removes what was written of one picture, and the folder if nothing else is in it."""
-    for name in FILES:
+    for name in (*FILES, UNITS_FILE):
         (folder / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()

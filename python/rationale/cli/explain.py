@@ -33,6 +33,7 @@ def explain(
     composite: CompositeOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the results go.")] = Path("explained"),
     title: Annotated[str | None, typer.Option("--title", help="Heading of the report.")] = None,
+    units: Annotated[bool, typer.Option("--units", help="Show what units did, with what is known of them.")] = False,
     sentence: SentenceOption = None,
     weights: WeightsOption = None,
     stages: StageOption = None,
@@ -51,6 +52,7 @@ def explain(
     from rationale.cli.loading import can_say
     from rationale.explanation import FILES, make_folder
     from rationale.model import Model
+    from rationale.units.decision import store_if_there, with_units
 
     loaded = Model.load(model, weights=weights, gpu=gpu, stages=stages or ())
     rules = loaded.composite(composite)
@@ -63,6 +65,11 @@ def explain(
     given, failed = _given(images)
     _check_not_overwritten(given, out)
     says = can_say(loaded, sentence)
+    store = store_if_there(loaded) if units else None
+
+    def also(explained: "Explanation") -> "Explanation":
+        return with_units(loaded, explained, composite=rules, store=store) if units else explained
+
     regions = KnownRegions(loaded).of if says else lambda picture: None
     if len(given) + failed == 1 and given:
         (picture,) = given
@@ -76,11 +83,13 @@ def explain(
             sentences=says,
             regions=[regions(picture)],
         )
+        found = also(found)
         print(_summary(found))
         written = found.save(out, title)
         print(f"  wrote {written[0].parent}/: {', '.join(path.name for path in written)}")
     elif given:
-        wish = Wish(target, against, composite, says, full, portable, title)
+        known = store.path.as_posix() if store is not None else ""
+        wish = Wish(target, against, composite, says, full, portable, title, f"units {known}" if units else "")
         done = explain_all(
             loaded,
             given,
@@ -88,6 +97,7 @@ def explain(
             wish,
             replace=replace,
             regions=regions,
+            also=also,
             tell=lambda explanation: print(_summary(explanation)),
             complain=complain,
         )
@@ -150,7 +160,7 @@ def _given(images: list[str]) -> tuple[dict[Path, Path], int]:
 
 def _is_result(path: Path) -> bool:
     """Whether a picture is what an earlier run left."""
-    return path.name in ("heatmap.png", "overlay.png") and path.with_name("explanation.json").exists()
+    return path.name in ("heatmap.png", "overlay.png", "units.png") and path.with_name("explanation.json").exists()
 
 
 def _summary(explanation: "Explanation") -> str:
@@ -161,7 +171,8 @@ def _summary(explanation: "Explanation") -> str:
     if explanation.against is not None:
         line += f", {explanation.target} rather than {explanation.against}"
     channels = explanation.strongest_channels(3)
-    parts = ", ".join(f"#{each.number} {signed(each.relevance)}" for each in channels)
+    names = {each.number: f" ({each.name})" for each in explanation.units(count=3) if each.name}
+    parts = ", ".join(f"#{each.number}{names.get(each.number, '')} {signed(each.relevance)}" for each in channels)
     if explanation.sentence:
         line += f"\n  {explanation.sentence}"
     if explanation.remark:

@@ -1,10 +1,11 @@
 """What several commands load: a model, a split of its data set, what says sentences."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rationale.cli.app import complain
-from rationale.datasets import Split, dataset_of
+from rationale.datasets import Dataset, Split, dataset_of
 from rationale.errors import ImageError
 from rationale.images import check_image
 from rationale.model import Model
@@ -20,7 +21,14 @@ def model_and_split(
         DataError: there is no such split.
     """
     loaded = Model.load(model, weights=weights, gpu=gpu, stages=stages or ())
-    return loaded, dataset_of(loaded).split(split)
+    return loaded, told_of(dataset_of(loaded)).split(split)
+
+
+def told_of(dataset: Dataset) -> Dataset:
+    """The data set, once people were told what is odd about it, such as pictures that are left out."""
+    for remark in getattr(dataset, "remarks", ()):
+        print(f"beware: {remark}", file=sys.stderr)
+    return dataset
 
 
 def readable(paths: Iterable[Path]) -> set[Path]:

@@ -15,7 +15,7 @@ from rationale.cli.app import (
     complain,
     units,
 )
-from rationale.errors import ImageError
+from rationale.errors import ImageError, OptionError
 
 if TYPE_CHECKING:
     from rationale.datasets import Split
@@ -67,6 +67,7 @@ def units_top(
     from rationale.model import Model
     from rationale.render.terminal import progress_bar
     from rationale.units import Wanted, layers_of, scan
+    from rationale.units.names import add_names
     from rationale.units.store import KINDS, own_path
 
     loaded = Model.load(model, weights=weights, gpu=gpu, stages=stages or ())
@@ -84,15 +85,18 @@ def units_top(
             crew=Crew(threads, workers, scheduler),
             credit=credit,
         )
+    named = add_names(loaded, shown, found.path, wanted.layers)
     for each in found.unreadable:
         complain(ImageError(f"{each}; passed over"))
     print(f"wrote {found.path}: {len(wanted.layers)} layers, from {found.pictures} pictures")
+    print(f"{sum(named.values())} units have a name")
 
 
 def _pictures(model: "Model", split: str, folder: Path | None) -> "Split":
+    from rationale.cli.loading import told_of
     from rationale.datasets import dataset_of, loose_pictures, split_of
 
-    return loose_pictures(folder) if folder is not None else split_of(dataset_of(model), split)
+    return loose_pictures(folder) if folder is not None else split_of(told_of(dataset_of(model)), split)
 
 
 @units.command("show")
@@ -128,3 +132,92 @@ def units_show(
     save_png(picture, out / f"{stem}.png")
     write_whole(out / f"{stem}.html", page)
     print(f"wrote {out / stem}.png and {stem}.html")
+
+
+@units.command("stimuli")
+def units_stimuli(
+    layer: Annotated[str, typer.Option("--layer", "-l", help="Whose units.")],
+    model: ModelOption = "mnist",
+    unit: Annotated[
+        str, typer.Option("--unit", "-u", help="Numbers with commas between, a range as 0-15, or all.", metavar="UNITS")
+    ] = "all",
+    recipe: Annotated[
+        str, typer.Option("--recipe", help="blurred, decayed, smooth or sparse (Yosinski et al. 2015), or fourier.")
+    ] = "fourier",
+    least: Annotated[bool, typer.Option("--least", help="The most negative activation instead.")] = False,
+    count: Annotated[int, typer.Option("--count", "-k", min=1, max=16, help="Stimuli of each unit.")] = 1,
+    photo: Annotated[Path | None, typer.Option("--photo", help="Begin with this picture, not with noise.")] = None,
+    iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Steps.")] = None,
+    rate: Annotated[float | None, typer.Option("--rate", help="Of a step.")] = None,
+    decay: Annotated[float | None, typer.Option("--decay", help="Share that each step takes away.")] = None,
+    blur: Annotated[float | None, typer.Option("--blur", help="Radius, in pixels.")] = None,
+    jitter: Annotated[int | None, typer.Option("--jitter", min=0, help="Pixels at most.")] = None,
+    scale: Annotated[float | None, typer.Option("--scale", help="Random changes of size, share at most.")] = None,
+    rotation: Annotated[float | None, typer.Option("--rotation", help="Random turns, degrees at most.")] = None,
+    total_variation: Annotated[float | None, typer.Option("--total-variation", help="Its weight.")] = None,
+    diversity: Annotated[
+        float | None, typer.Option("--diversity", help="Weight of the likeness of a unit's stimuli; with --count.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of noise and moves.")] = 0,
+    store: StoreOption = None,
+    weights: WeightsOption = None,
+    stages: StageOption = None,
+    threads: ThreadsOption = None,
+    gpu: GpuOption = None,
+) -> None:
+    """Make pictures that excite units most, and add them to the store; goes on where it stopped."""
+    from rationale.cores import available_cores
+    from rationale.model import Model
+    from rationale.network import on_threads
+    from rationale.render.terminal import progress_bar
+    from rationale.units.layers import check_layer
+    from rationale.units.recipes import recipe as recipe_of
+    from rationale.units.stimuli import add_stimuli
+    from rationale.units.store import Store, for_writing
+
+    loaded = Model.load(model, weights=weights, gpu=gpu, stages=stages or ())
+    how = recipe_of(
+        recipe,
+        iterations=iterations,
+        rate=rate,
+        decay=decay,
+        blur=blur,
+        jitter=jitter,
+        scale=scale,
+        rotation=rotation,
+        total_variation=total_variation,
+        diversity=diversity,
+    )
+    node = check_layer(loaded.network, layer)
+    path = store or for_writing(loaded)
+    found = Store.open(path, loaded)
+    found.check(node.name)
+    chosen = _numbers(unit, found.layers[node.name])
+    start = loaded.view(photo) if photo is not None else None
+    with progress_bar("climbing") as advance, on_threads(threads or available_cores()):
+        made = add_stimuli(
+            loaded,
+            path,
+            node.name,
+            chosen,
+            how,
+            sign=-1 if least else 1,
+            count=count,
+            start=start,
+            seed=seed,
+            report=advance,
+        )
+    print(f"wrote {path}: stimuli of {made} units of {node.name} by {how.name!r}; {len(chosen) - made} were there")
+
+
+def _numbers(text: str, count: int) -> list[int]:
+    """The units that are named: "3,7", "0-15", "all"."""
+    if text.strip() == "all":
+        return list(range(count))
+    found: list[int] = []
+    for each in text.split(","):
+        first, _, last = each.strip().partition("-")
+        if not first.isdecimal() or (last and not last.isdecimal()):
+            raise OptionError(f"units are numbers with commas between, a range as 0-15, or all; not {text!r}")
+        found += range(int(first), int(last or first) + 1)
+    return list(dict.fromkeys(found))

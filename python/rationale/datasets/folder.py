@@ -9,7 +9,7 @@ class's belong to the class. Hidden files and directories are passed over.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,12 +52,14 @@ class Folder:
             raise DataError(f"{root}: there is no such directory")
         self.name = root.resolve().name if root.is_dir() else root.resolve().stem
         layout = _in_directory(root) if root.is_dir() else _Layout(read_list(root))
-        self.remarks = layout.remarks
-        self.classes = tuple(sorted({each.label for each in layout.found}))
+        wrong = unreadable([each.path for each in layout.found])
+        found = [each for each in layout.found if each.path not in wrong]
+        self.remarks = (*layout.remarks, *_left_out(wrong))
+        self.classes = tuple(sorted({each.label for each in found}))
         if len(self.classes) < 2:
-            raise DataError(f"{root}: wants at least two directories of pictures, one for each class{_hint(root)}")
-        _check_readable(root, [each.path for each in layout.found])
-        self._found = _with_all_splits(layout.found)
+            why = _hint(root) or "".join(f"; {remark}" for remark in _left_out(wrong))
+            raise DataError(f"{root}: wants at least two directories of pictures, one for each class{why}")
+        self._found = _with_all_splits(found)
 
     def split(self, name: str) -> Split:
         """The split `train`, `val` or `test`."""
@@ -199,23 +201,30 @@ def _divided(found: Sequence[Listed], shares: dict[str, float]) -> list[Listed]:
     return [replace(each, split=split) for each, split in zip(found, splits, strict=True)]
 
 
-def _check_readable(root: Path, paths: Sequence[Path]) -> None:
-    """Refuses pictures that cannot be read, all of them at once, before any work begins."""
+def unreadable(paths: Sequence[Path]) -> dict[Path, str]:
+    """The pictures that cannot be read, and why; found out once for files as they are, and kept in the cache."""
 
     def look() -> list[str]:
         wrong = []
         for path in paths:
             try:
                 check_image(path)
+                wrong.append("")
             except ImageError as error:
                 wrong.append(str(error))
         return wrong
 
-    wrong = _remembered(["readable", _version(paths), [str(path) for path in paths]], look)
-    if wrong:
-        count = "1 picture" if len(wrong) == 1 else f"{len(wrong)} pictures"
-        more = "; …" if len(wrong) > _MOST_NAMED else ""
-        raise DataError(f"{root}: {count} cannot be read: {'; '.join(wrong[:_MOST_NAMED])}{more}; mend or remove them")
+    found = _remembered(["readable", _version(paths), [str(path) for path in paths]], look)
+    return {path: error for path, error in zip(paths, found, strict=True) if error}
+
+
+def _left_out(wrong: Mapping[Path, str]) -> list[str]:
+    """That pictures cannot be read, in a line."""
+    if not wrong:
+        return []
+    count = "1 picture" if len(wrong) == 1 else f"{len(wrong)} pictures"
+    named = "; ".join(list(wrong.values())[:_MOST_NAMED]) + ("; …" if len(wrong) > _MOST_NAMED else "")
+    return [f"{count} cannot be read and are left out: {named}"]
 
 
 def _remembered(state: list[Any], find_out: Callable[[], list[str]]) -> list[str]:

@@ -3,6 +3,7 @@
 from rationale.explanation.explanation import (
     FILES,
     LAST,
+    UNITS_FILE,
     Account,
     Channel,
     Explanation,
@@ -12,13 +13,16 @@ from rationale.explanation.explanation import (
     make_folder,
     save_report,
 )
+from rationale.explanation.units import UnitEvidence
 
 __all__ = [
     "FILES",
     "LAST",
+    "UNITS_FILE",
     "Account",
     "Channel",
     "Explanation",
+    "UnitEvidence",
     "account_of",
     "explanations_of",
     "hdf5_name",

@@ -18,6 +18,7 @@ from rationale.consistency import consistency, part_densities
 from rationale.errors import OutputError, RuleError
 from rationale.explainer.explainer import Sentence
 from rationale.explanation.report import Part, draw, render_report
+from rationale.explanation.units import UnitEvidence, chain_picture
 from rationale.images import Pixels
 from rationale.lrp import Entry, Relevance
 from rationale.network import Outcome, kind
@@ -34,6 +35,7 @@ FILES = ("heatmap.png", "overlay.png", "explanation.json", "explanation.h5", "re
 LAST = "explanation.json"  # is written when all others are there
 # In a third of the time of gzip's usual level.
 _PACKED: Any = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+UNITS_FILE = "units.png"
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class Explanation:
             each of its own) or "values".
         sentences: what can be said about it in English, the best first; empty for a model without an explainer.
         regions: bool (H, W) of each part that a sentence can name, where they are known.
+        unit_evidence: what units did, by layer, where that was asked for (`rationale.units.decision.with_units`).
     """
 
     name: str
@@ -110,6 +113,7 @@ class Explanation:
     against: str | None = None
     against_index: int | None = None
     labels: Sequence[str] = ()
+    unit_evidence: Mapping[str, Sequence[UnitEvidence]] = field(default_factory=dict)
 
     @property
     def is_small(self) -> bool:
@@ -167,6 +171,21 @@ class Explanation:
         share = 1 / abs(self.score) if self.score else 0.0
         return [Channel(layer, int(each), float(totals[each]), float(totals[each] * share)) for each in order]
 
+    def units(self, layer: str | None = None, count: int = 5) -> list[UnitEvidence]:
+        """The channels of a layer with the most relevance, by magnitude; by default of the topmost that keeps places.
+
+        With activation, heatmap, name and pictures where `unit_evidence` has them.
+
+        Raises:
+            RuleError: relevance does not reach such a layer.
+        """
+        channels = self.strongest_channels(count, layer)
+        known = {each.number: each for each in self.unit_evidence.get(channels[0].layer, ())} if channels else {}
+        return [
+            known.get(each.number) or UnitEvidence(each.layer, each.number, each.relevance, each.share)
+            for each in channels
+        ]
+
     def _topmost_map(self) -> str:
         """Name of the highest convolution whose output has more than one place; else of the layer under the score.
 
@@ -215,13 +234,21 @@ class Explanation:
             write_whole(place / "overlay.png", png_bytes(overlay))
             write_whole(place / "explanation.h5", self._hdf5(full))
             write_whole(place / "report.html", render_report([self.report_part()], title or self.name, home=home))
+            if self.unit_evidence:
+                write_whole(place / UNITS_FILE, png_bytes(self.chain()))
             entries = [f"{as_json(key)}: {as_json(value)}" for key, value in self.as_dict().items()]
             write_whole(
                 place / LAST, "{\n" + ",\n".join(entries) + "\n}\n"
             )  # a line each: to be read, and quickly made
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
-        return [place / name for name in FILES]
+        return [place / name for name in (*FILES, *([UNITS_FILE] if self.unit_evidence else []))]
+
+    def chain(self) -> Pixels:
+        """The way from the class over channels and channels below to the pixels as one picture, uint8 (H, W, 3)."""
+        upper = next(iter(self.unit_evidence.values()), ())
+        title = self.target if self.against is None else f"{self.target} rather than {self.against}"
+        return chain_picture(self.image, self.heatmap, title, self.score, upper)
 
     def as_dict(self) -> dict[str, object]:
         """Everything but the maps as plain data; explanation.h5 holds the maps."""
@@ -245,6 +272,7 @@ class Explanation:
             "meaning": self.meaning,
             "classes": [{"label": label, kind: number} for label, number in self.classes],
             "strongest_channels": [vars(channel) for channel in self.strongest_channels()],
+            "units": {layer: [each.as_dict() for each in some] for layer, some in self.unit_evidence.items()},
             "channel_relevance": {name: _short(self.channel_relevance(name)) for name in self.relevance},
             "ledger": [vars(account) for account in self.ledger],
             "settings": dict(self.settings),

@@ -12,6 +12,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
+from rationale.explanation.units import units_view
 from rationale.render.colours import PART_COLOURS, symmetric_scale
 from rationale.render.numbers import amount, headline, number, percent, said, signed
 from rationale.render.pictures import SMALL, Map, data_uri, jpeg_uri, map_png, outlines_picture, overlay_picture
@@ -151,6 +152,7 @@ def draw(explanation: "Explanation", light: bool = False) -> Part:
         "accounts": [_account_view(account, score) for account in explanation.ledger],
         **(_layers(explanation) if not light else {"first_layers": [], "other_layers": []}),
         "remark": explanation.remark,
+        "units": units_view(explanation.image, explanation.unit_evidence) if not light else None,
         "absorbed": sum(account.bias + account.stabiliser for account in explanation.ledger),
         "arrived": float(heatmap.sum(dtype=np.float64)),
     }

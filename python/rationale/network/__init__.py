@@ -7,6 +7,7 @@ from rationale.network.head import Meaning
 from rationale.network.kinds import kind
 from rationale.network.network import Network
 from rationale.network.outcome import Outcome
+from rationale.network.part import part_below
 from rationale.network.prototxt import input_shapes
 from rationale.network.pycaffe import be_verbose
 from rationale.network.sequence import SequenceNetwork
@@ -27,5 +28,6 @@ __all__ = [
     "input_shapes",
     "kind",
     "on_threads",
+    "part_below",
     "receptive_fields",
 ]

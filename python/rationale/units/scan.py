@@ -27,6 +27,7 @@ from rationale.network import Box, Field, receptive_fields
 from rationale.resources import as_json, printable
 from rationale.units.highlight import METHODS, From, highlight, highlight_picture, picture_is_signed
 from rationale.units.layers import maps_of, strongest
+from rationale.units.names import EVIDENCE
 from rationale.units.rank import NONE, Rows, Statistics, highest, lowest, spread, statistics, without_twins
 from rationale.units.store import KINDS, LAYOUT, Store, changed, replace, replace_strips
 from rationale.units.strips import crop_of, pack
@@ -278,6 +279,12 @@ class _Assembly:
             replace(group, name, array, compression="gzip")
         replace(group, "size", np.array([field.size(each) for each in range(field.shape[0])], np.int32))
         group.attrs["places"] = field.shape[1:]
+        most = highest(values, EVIDENCE)
+        evidence = group.create_group("evidence")
+        replace(
+            evidence, "picture", np.where(most == NONE, NONE, self._rows[most]).astype(np.int32), compression="gzip"
+        )
+        replace(evidence, "place", self._spots(most, places, field), compression="gzip")
         for kind in self._wanted.kinds:
             if kind != "relevant":
                 self._write_kind(group, kind, field, values, places)
@@ -297,8 +304,7 @@ class _Assembly:
         units = np.arange(len(rows))[:, None]
         if kind == "relevant":  # what spoke against the class, or not at all, did not speak for it
             rows = np.where(values[rows, units] > 0, rows, NONE)
-        flat = places[rows, units]
-        spots = np.stack([flat // field.shape[2], flat % field.shape[2]], axis=-1)
+        spots = self._spots(rows, places, field)
         boxes = np.zeros((*rows.shape, 4), np.int32)
         for unit, at in np.argwhere(rows != NONE):
             box = field.crop(unit, *spots[unit, at]) or Box(0, 0, *field.extent)
@@ -309,11 +315,18 @@ class _Assembly:
         for name, array in {
             "picture": pictures.astype(np.int32),
             "value": np.where(known, values[rows, units], np.nan).astype(np.float32),
-            "place": np.where(known[..., None], spots, NONE).astype(np.int32),
+            "place": spots,
             "box": boxes,
         }.items():
             replace(where, name, array, compression="gzip")
         replace_strips(where, "crops", [self._strip(*each) for each in zip(pictures, boxes, strict=True)])
+
+    @staticmethod
+    def _spots(rows: Rows, places: Rows, field: Field) -> NDArray[np.int32]:
+        """Row and column in the layer's map of where each picture excites each unit, (C, k, 2); NONE for none."""
+        flat = places[rows, np.arange(len(rows))[:, None]]
+        spots = np.stack([flat // field.shape[2], flat % field.shape[2]], axis=-1)
+        return np.where((rows != NONE)[..., None], spots, NONE).astype(np.int32)
 
     def _write_highlights(self, group: h5py.Group) -> None:
         """What excites each unit in its top pictures: one forward pass a picture, for all units that it stands for."""

@@ -56,40 +56,46 @@ def figure(value: float) -> str:
 
 def unit_page(store: Store, unit: Unit) -> str:
     """A unit's sheet as a page of its own."""
-    classes = _classes(store)
-    rows = [
-        {
-            "heading": HEADINGS[kind][0],
-            "note": HEADINGS[kind][1],
-            "tiles": [_tile(each, classes) for each in examples],
-            "method": examples[0].method if examples else "",
-        }
-        for kind, examples in unit.examples.items()
-        if examples
-    ]
+    view = unit_view(store, unit)
     return printable(
-        _template("unit.html.j2").render(
-            title=title_of(store, unit.layer, unit),
-            unit=unit,
-            facts=facts_of(unit),
-            rows=rows,
-            bars=_bars(unit),
-            stimuli=[
-                {
-                    "picture": data_uri(each.picture),
-                    "recipe": each.recipe,
-                    "sign": each.sign,
-                    "activation": each.activation,
-                    "best": each.best,
-                    "shifted": each.shifted,
-                    "fragile": each.is_fragile,
-                    "small": max(each.picture.shape[:2]) < _SMALL,
-                }
-                for each in unit.stimuli
-            ],
-            about=store.about,
-        )
+        _template("unit.html.j2").render(view, unit=unit, bars=_bars(unit), about=store.about, source=store.source)
     )
+
+
+def unit_view(store: Store, unit: Unit) -> dict[str, Any]:
+    """A unit's sheet as plain data, pictures as addresses inside a page: for pages of any kind."""
+    classes = _classes(store)
+    return {
+        "title": title_of(store, unit.layer, unit),
+        "name": unit.name,
+        "evidence": unit.evidence,
+        "facts": facts_of(unit),
+        "rows": [
+            {
+                "kind": kind,
+                "heading": HEADINGS[kind][0],
+                "note": HEADINGS[kind][1],
+                "tiles": [_tile(each, classes) for each in examples],
+                "method": examples[0].method,
+            }
+            for kind, examples in unit.examples.items()
+            if examples
+        ],
+        "stimuli": [
+            {
+                "picture": data_uri(each.picture),
+                "recipe": each.recipe,
+                "sign": each.sign,
+                "activation": each.activation,
+                "best": each.best,
+                "shifted": each.shifted,
+                "fragile": each.is_fragile,
+                "small": max(each.picture.shape[:2]) < _SMALL,
+            }
+            for each in unit.stimuli
+        ],
+        "source": store.source,
+    }
 
 
 def layer_page(store: Store, layer: str) -> str:
@@ -113,6 +119,7 @@ def layer_page(store: Store, layer: str) -> str:
             size=units[-1].size,
             small=max(units[-1].size) < _SMALL,
             about=store.about,
+            source=store.source,
         )
     )
 
@@ -173,17 +180,22 @@ def unit_picture(store: Store, unit: Unit) -> Pixels:
     width = 2 * _PAD + tiles * (_TILE + _GAP) - _GAP
     page = _Page(width)
     page.text(title_of(store, unit.layer, unit), 15, SOFT, 22)
-    page.text(unit.name or f"unit {unit.number}", 30, INK, 42)
+    page.text(f"{unit.name}, unit {unit.number}" if unit.name else f"unit {unit.number}", 30, INK, 42)
     if unit.evidence:
         page.text(unit.evidence, 14, SOFT, 24)
     facts = facts_of(unit)
     page.facts(facts, unit)
     if unit.stimuli:
-        page.heading("Preferred stimuli", "made by gradient ascent; below, activation and its share of the best real")
+        page.heading(
+            "Preferred stimuli", "made by gradient ascent; below, activation, and that of the best real picture"
+        )
         page.tiles(
             [each.picture for each in unit.stimuli],
             [f"{each.recipe}{' (least)' if each.sign < 0 else ''}" for each in unit.stimuli],
-            [f"{figure(each.activation)}" + (", fragile" if each.is_fragile else "") for each in unit.stimuli],
+            [
+                f"{figure(each.activation)} ({figure(each.best)})" + (", only here" if each.is_fragile else "")
+                for each in unit.stimuli
+            ],
         )
     for kind, examples in rows:
         page.heading(*HEADINGS[kind])
@@ -193,7 +205,7 @@ def unit_picture(store: Store, unit: Unit) -> Pixels:
             [("+" if kind == "relevant" else "") + figure(each.value) for each in examples],
             [each.highlight for each in examples],
         )
-    return page.drawn(_source(store))
+    return page.drawn(f"pictures: {store.source}")
 
 
 def layer_picture(store: Store, layer: str, most: int = 4) -> Pixels:
@@ -212,13 +224,7 @@ def layer_picture(store: Store, layer: str, most: int = 4) -> Pixels:
     page.text(f"{HEADINGS[kind][0].lower()}; {sees}" + (f"; {dead} dead" if dead else ""), 14, SOFT, 34)
     for start in range(0, len(units), columns):
         page.small_row(units[start : start + columns], kind, most, step)
-    return page.drawn(_source(store))
-
-
-def _source(store: Store) -> str:
-    about = store.about
-    found = f"pictures: {about['dataset']} {about['split']}"
-    return f"{found}; {about['credit']}" if about.get("credit") else found
+    return page.drawn(f"pictures: {store.source}")
 
 
 class _Page:

@@ -21,7 +21,7 @@ from rationale.explanation import hdf5_name
 from rationale.images import Pixels
 from rationale.model import Model
 from rationale.network import Box
-from rationale.resources import cache_directory, held, shared_directory
+from rationale.resources import cache_directory, held, shared_directory, write_whole
 from rationale.units.rank import NONE
 from rationale.units.strips import as_uri, unpack
 
@@ -160,6 +160,12 @@ class Store:
             )
         return cls(path, about)
 
+    @property
+    def source(self) -> str:
+        """Where its pictures are from, with whom to credit."""
+        found = f"{self.about['dataset']} {self.about['split']}"
+        return f"{found}; {self.about['credit']}" if self.about.get("credit") else found
+
     @cached_property
     def layers(self) -> dict[str, int]:
         """Names of the layers, from the input up, with their numbers of units."""
@@ -214,6 +220,13 @@ class Store:
             group = file["layers"][hdf5_name(layer)]
             return {name: group[name][()] for name in ("least", "greatest", "mean", "fires", "dead")}
 
+    def made(self, layer: str, recipe: str) -> list[int]:
+        """The unit of each stimulus that was made by a recipe, as its group is named."""
+        self.check(layer)
+        with _reading(self.path) as file:
+            group = file["layers"][hdf5_name(layer)].get(f"stimuli/{recipe}")
+            return [] if group is None else [int(unit) for unit in group["unit"][()]]
+
     def names(self, layer: str) -> list[str]:
         """The name of each unit of a layer; empty where there is none."""
         self.check(layer)
@@ -225,18 +238,39 @@ class Store:
 
 
 def store_path(model: Model) -> Path:
-    """Where a model's store is: shipped beside its weights, or else made by this user, in the cache."""
-    shipped = shared_directory("weights") / model.name / "units.h5"
-    if shipped.is_file() and model.directory.resolve() == (shared_directory("prototxt") / model.name).resolve():
-        with _reading(shipped) as file:
-            if file.attrs.get("fingerprint") == model.classifier_fingerprint:
-                return shipped
-    return own_path(model)
+    """Where a model's store is: this user's own where there is one, or else that shipped beside its weights."""
+    own = own_path(model)
+    return own if own.is_file() else shipped_store(model) or own
+
+
+def shipped_store(model: Model) -> Path | None:
+    """The store that comes with a model that is used with the weights that come with it."""
+    path = shared_directory("weights") / model.name / "units.h5"
+    if not path.is_file() or model.directory.resolve() != (shared_directory("prototxt") / model.name).resolve():
+        return None
+    with _reading(path) as file:
+        return path if file.attrs.get("fingerprint") == model.classifier_fingerprint else None
 
 
 def own_path(model: Model) -> Path:
     """Where a store goes that this user makes, if nothing else is said."""
     return cache_directory() / "units" / f"{model.name}-{model.classifier_fingerprint}.h5"
+
+
+def for_writing(model: Model) -> Path:
+    """This user's own store of a model; begun as a copy of the shipped one where there is none yet.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    own, shipped = own_path(model), shipped_store(model)
+    if not own.is_file() and shipped is not None:
+        try:
+            own.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(own, shipped.read_bytes())
+        except OSError as error:
+            raise OutputError(f"{own}: cannot be written ({error.strerror or error})") from error
+    return own
 
 
 @contextmanager

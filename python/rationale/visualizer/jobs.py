@@ -33,4 +33,12 @@ class Explain:
     maps: tuple[str, ...]
 
 
-Job = Describe | Look | Explain
+@dataclass(frozen=True)
+class Sheet:
+    """Asks for what the model's store knows of a unit, as JSON; null where there is no store, or not of that layer."""
+
+    layer: str
+    channel: int
+
+
+Job = Describe | Look | Explain | Sheet

@@ -20,7 +20,7 @@ from rationale.visualizer.client import Client
 from rationale.visualizer.examples import examples_of
 from rationale.visualizer.frame import Frame
 from rationale.visualizer.gate import COOKIE, Gate, cookie_of, same
-from rationale.visualizer.jobs import Describe, Explain
+from rationale.visualizer.jobs import Describe, Explain, Sheet
 from rationale.visualizer.limits import Limits
 from rationale.visualizer.workers import WorkerError, Workers
 
@@ -188,6 +188,14 @@ def _add_models(app: FastAPI, state: _State) -> None:
             raise OptionError(f"model {model!r} has {len(found)} examples; there is no number {number}")
         headers = {"cache-control": "private, max-age=3600"}
         return Response(found[number].content, headers=headers, media_type=found[number].media_type)
+
+    @app.get("/api/models/{model}/units/{channel}", summary="What is known of a unit; null where nothing is")
+    async def unit(
+        model: str, channel: int, layer: Annotated[str, Query(description="Whose channel it is", max_length=200)]
+    ) -> Response:
+        found = await state.workers.seat(model).ask(lambda name: Sheet(layer, channel), lambda text: None)
+        assert found is not None
+        return Response(found, headers={"cache-control": "no-cache"}, media_type="application/json")
 
     @app.post("/api/session", summary="Turns the token (Authorization: Bearer …) into a cookie", status_code=204)
     async def session(request: Request) -> Response:

@@ -20,8 +20,11 @@ from rationale.explanation import Explanation
 from rationale.model import Model
 from rationale.network import on_threads
 from rationale.resources import as_json
+from rationale.units.decision import store_if_there
+from rationale.units.layers import check_unit
+from rationale.units.sheet import unit_view
 from rationale.visualizer.frame import pixels_of
-from rationale.visualizer.jobs import GOOD, REFUSED, Describe, Job, Look
+from rationale.visualizer.jobs import GOOD, REFUSED, Describe, Job, Look, Sheet
 from rationale.visualizer.look import Looker
 
 
@@ -71,12 +74,22 @@ def _answer(looker: Looker, job: Job, most_pixels: int) -> bytes:
         return as_json(looker.describe()).encode()
     if isinstance(job, Look):
         return looker.answer(job.frame, job.question)
+    if isinstance(job, Sheet):
+        return as_json(_sheet(looker.model, job)).encode()
     view = looker.model.view(pixels_of(job.frame, most_pixels))
     looker.forget()
     (explanation,) = looker.model.explain_views(
         [view], [job.name], target=job.target, against=job.against, composite=job.composite
     )
     return as_json({**explanation.as_dict(), **_maps_of(explanation, job.maps)}).encode()
+
+
+def _sheet(model: Model, job: Sheet) -> dict[str, Any] | None:
+    node = check_unit(model.network, job.layer, job.channel)
+    store = store_if_there(model)
+    if store is None or node.name not in store.layers:
+        return None
+    return unit_view(store, store.unit(node.name, job.channel))
 
 
 def _maps_of(explanation: Explanation, wanted: Sequence[str]) -> Mapping[str, object]:

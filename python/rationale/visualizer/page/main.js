@@ -18,8 +18,9 @@ import * as network from "./views/network.js";
 import * as stage from "./views/stage.js";
 import * as tabs from "./views/tabs.js";
 import * as tiles from "./views/tiles.js";
+import * as unit from "./views/unit.js";
 
-const VIEWS = { stage, decision, network, tiles, close: tabs, channel, account, display, help };
+const VIEWS = { stage, decision, network, tiles, close: tabs, channel, account, "unit-sheet": unit, display, help };
 const CONCERNS_SERVER = ["target", "against", "composite", "layer", "channel", "sort", "sign", "least", "count"];
 CONCERNS_SERVER.push("method", "origin", "locked", "stage");
 const SOON = 30; // milliseconds that a frame takes to the worker

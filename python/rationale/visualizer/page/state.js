@@ -25,6 +25,7 @@ export const DEFAULTS = {
   labels: true,
   mirror: false,
   tab: "channel",
+  sheet: true, // what the chosen channel has learnt
 };
 
 const NUMBERS = new Set(["example", "target", "against", "channel", "least", "count", "opacity", "gamma", "boost"]);
