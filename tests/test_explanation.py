@@ -64,7 +64,7 @@ def test_a_contrast_says_so_in_every_file(mnist_model: Model, digits: np.ndarray
     assert (found.target, found.against, found.against_index, one.against) == ("9", "7", 7, None)
     found.save(tmp_path)
     page = (tmp_path / "report.html").read_text()
-    assert "why <strong>9</strong> rather than <strong>7</strong>" in page
+    assert "why <strong><bdi>9</bdi></strong> rather than <strong><bdi>7</bdi></strong>" in page
     assert "f(x) − f′(x) =" in page
     assert json.loads((tmp_path / "explanation.json").read_text())["against"] == "7"
     with h5py.File(tmp_path / "explanation.h5") as file:
@@ -192,3 +192,45 @@ def test_what_a_notebook_shows_is_small_and_what_a_console_shows_a_line(mnist_mo
         assert "\n" not in text
         assert len(text) < 160
     assert "2 layers" not in repr(relevance)
+
+
+NAMES = [
+    "猫, ねこ",
+    'كلب "سلوقي"',
+    "חתול",
+    "a, b; \"c\" <d> & 'e'",
+    "Größe – ±½",
+    "\u202ereversed",
+    *(f"class {number}" for number in range(3994)),
+]
+
+
+def test_names_in_any_script_and_thousands_of_classes(mnist_model: Model, digits: np.ndarray, tmp_path: Path) -> None:
+    own = mnist_model.explain(digits[0])
+    shares = np.r_[np.full(6, 0.16), np.full(3994, 0.04 / 3994)]
+    for place, name in enumerate(NAMES[:6]):
+        others = [(each, float(share)) for each, share in zip(NAMES, shares, strict=True) if each != name]
+        told = {"label": name, "target": name, "index": place, "classes": [(name, 0.16), *others]}
+        named = replace(own, name=f"{name}.png".replace("/", "-"), **told)
+        folder = tmp_path / str(place)
+        named.save(folder)
+        told = json.loads((folder / "explanation.json").read_text(encoding="utf-8"))
+        assert (told["label"], len(told["classes"])) == (name, 4000)
+        page = (folder / "report.html").read_text(encoding="utf-8")
+        parser = Texts()
+        parser.feed(page)
+        assert name in parser.found
+        assert page.count("<li") < 400
+        with h5py.File(folder / "explanation.h5") as file:
+            assert file.attrs["label"] == name
+
+
+class Texts(HTMLParser):
+    """The texts of a page, one for each element that holds nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+
+    def handle_data(self, data: str) -> None:
+        self.found.add(data.strip())

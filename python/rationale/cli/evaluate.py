@@ -13,6 +13,9 @@ from rationale.cli.app import GpuOption, ModelOption, StageOption, WeightsOption
 def evaluate_heatmaps_command(
     model: ModelOption = "mnist",
     split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
+    images: Annotated[
+        Path | None, typer.Option("--images", help="A folder of pictures, instead of the model's data set.")
+    ] = None,
     methods: Annotated[list[str] | None, typer.Option("--method", help="Only this one; may be repeated.")] = None,
     pictures: Annotated[int | None, typer.Option("--pictures", min=2, help="How many, evenly from the split.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="How often flipping asks the network.")] = None,
@@ -23,6 +26,7 @@ def evaluate_heatmaps_command(
     gpu: GpuOption = None,
 ) -> None:
     """Measure heatmaps by pixel flipping, localisation and sanity checks; goes on where it stopped."""
+    from rationale.datasets import loose_pictures
     from rationale.evaluation.heatmaps import settings_for
     from rationale.model import Model
     from rationale.reproduce.heatmaps import evaluate_heatmaps, publish, table
@@ -31,7 +35,15 @@ def evaluate_heatmaps_command(
     asked: dict[str, Any] = {"pictures": pictures, "steps": steps, "region": region}
     settings = replace(settings_for(loaded), **{name: value for name, value in asked.items() if value is not None})
     folder = out or Path("out") / "evaluate" / loaded.name
-    figures = evaluate_heatmaps(loaded, folder, settings, split=split, methods=methods, random_labels=random_labels)
+    figures = evaluate_heatmaps(
+        loaded,
+        folder,
+        settings,
+        split=split,
+        methods=methods,
+        random_labels=random_labels,
+        images=None if images is None else loose_pictures(images),
+    )
     print(*table(figures), sep="\n")
     for path in publish(figures, folder):
         print(f"wrote {path}")

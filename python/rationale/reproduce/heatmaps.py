@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rationale.datasets import Dataset, dataset_of
+from rationale.datasets import Dataset, Split, dataset_of
 from rationale.datasets.shuffled import ShuffledLabels
 from rationale.description import Training
 from rationale.evaluation.classification import classify
@@ -41,6 +41,7 @@ def evaluate_heatmaps(
     split: str = "test",
     methods: Collection[str] | None = None,
     random_labels: bool = True,
+    images: Split | None = None,
 ) -> Figures:
     """Measures every method on a split; LRP's composites on the validation split too, for the choice among them.
 
@@ -52,6 +53,7 @@ def evaluate_heatmaps(
         methods: names; all where None.
         random_labels: also compare with a network trained on labels dealt out at random, if the model has a solver
             and is not fine-tuned: weights that begin with another training's know more than these labels.
+        images: measured instead of a split of the model's data set; nothing is chosen or trained then.
 
     Returns:
         Estimates (mean, low, high) by method; see `summarised`.
@@ -59,13 +61,13 @@ def evaluate_heatmaps(
     Raises:
         ModelError: the model names no data set.
     """
-    dataset = dataset_of(model)
     check_methods(model, methods)
-    pictures = dataset.split(split)
+    dataset = dataset_of(model) if images is None else None
+    pictures = images or dataset_of(model).split(split)
     memoriser = None
-    if random_labels and _learns_from_nothing(model):
+    if dataset is not None and random_labels and _learns_from_nothing(model):
         memoriser = _memoriser(model, dataset, folder / "random-labels")
-    with progress_bar(f"measuring on {split}") as advance:
+    with progress_bar(f"measuring on {pictures.name}") as advance:
         found = measure_heatmaps(
             model,
             pictures,
@@ -75,10 +77,12 @@ def evaluate_heatmaps(
             random_labels=memoriser,
             report=advance,
         )
-    composites = [name for name in methods_of(model) if name not in BASELINES and (not methods or name in methods)]
-    with progress_bar("choosing on val") as advance:
-        choice = measure_heatmaps(model, dataset.split("val"), folder, settings, names=composites, report=advance)
-    figures = summarised(model, split, found, choice)
+    choice: dict[str, Values] = {}
+    if dataset is not None:
+        composites = [name for name in methods_of(model) if name not in BASELINES and (not methods or name in methods)]
+        with progress_bar("choosing on val") as advance:
+            choice = measure_heatmaps(model, dataset.split("val"), folder, settings, names=composites, report=advance)
+    figures = summarised(model, pictures.name, found, choice)
     whole = settings == settings_for(model) and list(found) == list(methods_of(model))
     figures["whole"] = whole and (memoriser is not None or not _learns_from_nothing(model))
     figures["ours"] = model.directory.resolve().parent == shared_directory("prototxt").resolve()
