@@ -107,7 +107,8 @@ def explain(
         if done.report:
             counts = ", ".join(f"{label} {count}" for label, count in _commonest(done.classes))
             print(f"wrote {done.report}, and beside it a folder of each picture: {', '.join(FILES)}")
-            print(f"  {done.explained + done.kept} pictures: {counts}")
+            count = done.explained + done.kept
+            print(f"  {count} {'picture' if count == 1 else 'pictures'}: {counts}")
     if failed:
         raise typer.Exit(2)
 
