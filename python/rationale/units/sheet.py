@@ -10,9 +10,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from PIL import Image, ImageDraw, ImageFont
 
 from rationale.images import Pixels, to_rgb
+from rationale.model import Model
+from rationale.render import gallery
 from rationale.render.numbers import number, percent
 from rationale.render.pictures import data_uri
 from rationale.resources import printable
+from rationale.units.highlight import METHODS, STRONGEST, From, Place, highlight, highlight_picture
+from rationale.units.layers import maps_of
 from rationale.units.store import KINDS, Example, Store, Unit
 
 INK, SOFT, LINE, BAR = (28, 31, 36), (91, 100, 112), (227, 230, 234), (138, 148, 160)
@@ -49,6 +53,33 @@ def facts_of(unit: Unit) -> list[tuple[str, str]]:
 def figure(value: float) -> str:
     """Three significant digits, without an exponent where it can be."""
     return number(float(f"{value:.3g}"), 7)
+
+
+def photo_picture(model: Model, view: Pixels, layer: str, unit: int, place: str | Place = STRONGEST) -> Pixels:
+    """What of a picture excites a unit, by every method side by side, uint8 (H, W, 3).
+
+    Args:
+        model: whose unit.
+        view: the picture as `Model.view` gives it.
+        layer, unit: which.
+        place: as in `From`.
+    """
+    network, start = model.network, From(layer, unit, place)
+    network.forward(model.preprocess([view]))
+    peak = float(maps_of(network.activation(layer))[0, unit].max())
+    tiles = [(f"activation {figure(peak)}" + (": silent" if peak <= 0 else ""), to_rgb(view))]
+    for method in METHODS:
+        (found,) = highlight(
+            network,
+            model.preprocess([view]),
+            [start],
+            method,
+            composite=model.composite(),
+            bounds=model.bounds,
+        )
+        drawn = highlight_picture(found[0], method, model.description.input.colour)
+        tiles.append((method.replace("-", " "), to_rgb(drawn)))
+    return gallery.sheet(tiles, 3)
 
 
 # ---- HTML ------------------------------------------------------------------------------------------------------------
