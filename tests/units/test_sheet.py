@@ -11,7 +11,8 @@ from PIL import Image
 
 from rationale.model import Model
 from rationale.units import Store, Wanted, scan
-from rationale.units.sheet import facts_of, layer_page, layer_picture, unit_page, unit_picture
+from rationale.units.poster import layer_picture, unit_picture
+from rationale.units.sheet import facts_of, layer_page, unit_page
 from tests.units.planted import CORNER, DEAD, EDGE, planted_model, planted_split, write_pictures
 
 RATIONALE = [str(Path(sys.executable).with_name("rationale"))]

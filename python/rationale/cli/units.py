@@ -121,7 +121,8 @@ def units_show(
     from rationale.resources import write_whole
     from rationale.units import Store, store_path
     from rationale.units.layers import check_layer, check_unit
-    from rationale.units.sheet import layer_page, layer_picture, photo_picture, unit_page, unit_picture
+    from rationale.units.poster import layer_picture, photo_picture, unit_picture
+    from rationale.units.sheet import layer_page, unit_page
 
     loaded = Model.load(model, weights=weights, stages=stages or ())
     node = check_layer(loaded.network, layer) if unit is None else check_unit(loaded.network, layer, unit)
