@@ -88,7 +88,8 @@ def stimuli(layer: str, steps: int) -> dict[str, Any]:
         make_stimuli(model, layer, units, recipe)
         return time.perf_counter() - wall, time.process_time() - processor
 
-    numbers = list(range(TOGETHER))
+    count = model.network.shape(layer)[1]
+    numbers = [unit % count for unit in range(TOGETHER)]
     made(numbers[:1])
     single = [made([0]) for _ in range(3)]
     together = made(numbers)

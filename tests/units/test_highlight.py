@@ -154,6 +154,19 @@ def test_several_starts_in_a_batch_are_each_as_if_alone(tmp_path: Path, method: 
     assert np.abs(together[0]).max() > 0
 
 
+def test_a_silent_unit_of_a_branch_has_a_gradient_too(tmp_path: Path) -> None:
+    """Its ReLU, closed, would hand on nothing; what would wake the unit is asked for."""
+    network = load(tmp_path, BRANCHES, (1, 3, 9, 11))
+    batch = batch_for(network, 1)
+    for name in ("one", "three"):
+        network.parameters(network.graph.node(name))[1][...] = -100
+    for unit in (1, 6):
+        (joined,) = highlight(network, batch, [From("join", unit, (1, 1))], "gradient")
+        (own,) = highlight(network, batch, [From("one" if unit < 4 else "three", unit % 4, (1, 1))], "gradient")
+        assert np.abs(joined).max() > 0
+        np.testing.assert_array_equal(joined, own)
+
+
 def test_lrp_distributes_the_units_activation(tmp_path: Path) -> None:
     network = load(tmp_path, BRANCHES, (1, 3, 9, 11))
     for node in network.graph.nodes:

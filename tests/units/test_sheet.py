@@ -11,7 +11,8 @@ from PIL import Image
 
 from rationale.model import Model
 from rationale.units import Store, Wanted, scan
-from rationale.units.sheet import facts_of, layer_page, layer_picture, unit_page, unit_picture
+from rationale.units.poster import layer_picture, unit_picture
+from rationale.units.sheet import facts_of, layer_page, unit_page
 from tests.units.planted import CORNER, DEAD, EDGE, planted_model, planted_split, write_pictures
 
 RATIONALE = [str(Path(sys.executable).with_name("rationale"))]
@@ -92,11 +93,18 @@ def test_the_commands_make_and_draw_a_store(tmp_path: Path) -> None:
         "score.png",
     ]
     assert Image.open(tmp_path / "sheets" / "parts-0.png").width > 600
+    photo = tmp_path / "planted" / "pictures" / "train" / "corner" / "00.png"
+    lit = run(*show, "--layer", "parts", "--unit", EDGE, "--photo", photo, "--place", "everywhere", cwd=tmp_path)
+    assert lit.stdout == "wrote sheets/parts-0-photo.png\n"
+    assert Image.open(tmp_path / "sheets" / "parts-0-photo.png").width > 600
     (tmp_path / "empty").mkdir()
     for arguments, message in (
         ((*show, "--layer", "conv7"), "no layer is named 'conv7'; those with units are parts, score"),
         ((*show, "--layer", "parts", "--unit", 4), "has no unit 4; it has 0 to 3"),
         ((*show[:4], "--store", "none.h5", "--layer", "parts"), "there is no store of units"),
+        ((*show, "--layer", "parts", "--photo", photo), "--photo wants a --unit"),
+        ((*show, "--layer", "parts", "--unit", 0, "--photo", photo, "--place", "99,0"), "has no place 99, 0"),
+        ((*show, "--layer", "parts", "--unit", 0, "--photo", photo, "--place", "here"), "'here' is unknown"),
         (("units", "top", "--model", "planted", "--layers", "data"), "has no units"),
         (("units", "top", "--model", "planted", "--pictures", "empty"), "empty: holds no pictures"),
         (("units", "top", "--model", "planted", "--kinds", "best"), "of the kind 'best' are unknown"),

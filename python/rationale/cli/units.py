@@ -104,6 +104,12 @@ def units_show(
     layer: Annotated[str, typer.Option("--layer", "-l", help="Whose units.")],
     model: ModelOption = "mnist",
     unit: Annotated[int | None, typer.Option("--unit", "-u", min=0, help="One of them; all if not given.")] = None,
+    photo: Annotated[
+        Path | None, typer.Option("--photo", help="Show what of this picture excites the unit, by every method.")
+    ] = None,
+    place: Annotated[
+        str, typer.Option("--place", help="Where in the photo: strongest, everywhere, or ROW,COLUMN of the unit's map.")
+    ] = "strongest",
     store: StoreOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the PNG and the page go.")] = Path("units"),
     weights: WeightsOption = None,
@@ -116,14 +122,23 @@ def units_show(
     from rationale.resources import write_whole
     from rationale.units import Store, store_path
     from rationale.units.layers import check_layer, check_unit
-    from rationale.units.sheet import layer_page, layer_picture, unit_page, unit_picture
+    from rationale.units.poster import layer_picture, photo_picture, unit_picture
+    from rationale.units.sheet import layer_page, unit_page
 
     loaded = Model.load(model, weights=weights, stages=stages or ())
     node = check_layer(loaded.network, layer) if unit is None else check_unit(loaded.network, layer, unit)
+    stem = hdf5_name(node.name).replace("|", "-") + ("" if unit is None else f"-{unit}")
+    if photo is not None:
+        if unit is None:
+            raise OptionError("--photo wants a --unit")
+        drawn = photo_picture(loaded, loaded.view(photo), node.name, unit, _place(place))
+        make_folder(out)
+        save_png(drawn, out / f"{stem}-photo.png")
+        print(f"wrote {out / stem}-photo.png")
+        return
     found = Store.open(store or store_path(loaded), loaded)
     found.check(node.name, unit)
     make_folder(out)
-    stem = hdf5_name(node.name).replace("|", "-") + ("" if unit is None else f"-{unit}")
     if unit is None:
         picture, page = layer_picture(found, node.name), layer_page(found, node.name)
     else:
@@ -132,6 +147,11 @@ def units_show(
     save_png(picture, out / f"{stem}.png")
     write_whole(out / f"{stem}.html", page)
     print(f"wrote {out / stem}.png and {stem}.html")
+
+
+def _place(text: str) -> str | tuple[int, int]:
+    row, comma, column = text.partition(",")
+    return (int(row), int(column)) if comma and row.strip().isdecimal() and column.strip().isdecimal() else text
 
 
 @units.command("stimuli")

@@ -14,7 +14,7 @@ from rationale.lrp.composites import Bounds, Composite
 from rationale.lrp.start import RelevanceAt
 from rationale.network import Network
 from rationale.render.colours import diverging, symmetric_scale
-from rationale.units.layers import check_unit, maps_of, strongest
+from rationale.units.layers import check_unit, maps_of, source_of, strongest
 
 Array = NDArray[np.float32]
 Place = tuple[int, int]
@@ -50,7 +50,7 @@ def highlight(
 ) -> list[Array]:
     """What of each sample excites the units, after one forward pass, float32 (N, C, H, W) for each start.
 
-    "gradient": of the unit's value before a ReLU in place over it, so that it is there for silent units too;
+    "gradient": of the unit's value before the ReLU over it, so that it is there for silent units too;
     "gradient-times-input"; "deconv" (Zeiler and Fergus 2014) and "guided" (Springenberg et al. 2015), see
     `rectified_gradient`; "lrp": the unit's activation, distributed over the pixels by `propagate`.
 
@@ -76,8 +76,19 @@ def highlight(
         found = propagate(network, batch, start=begun, composite=composite, bounds=bounds, keep=[name])
         return [each[name] for each in found]
     network.forward(batch)
+    starts = [_below_joins(network, start) for start in starts]
     seeds = [seed_of(network.activation(start.layer), start) for start in starts]
     return [_below(network, batch, start, seed, method) for start, seed in zip(starts, seeds, strict=True)]
+
+
+def _below_joins(network: Network, start: From) -> From:
+    """The same units under joins and ReLUs, where silent ones have gradients, if they all lie in one layer there."""
+    units = np.atleast_1d(np.asarray(start.units)).tolist()
+    sources = [source_of(network, network.graph.node(start.layer).name, unit) for unit in units]
+    if len({layer for layer, _ in sources}) != 1:
+        return start
+    numbers = [unit for _, unit in sources]
+    return From(sources[0][0], numbers if len(numbers) > 1 else numbers[0], start.place)
 
 
 def seed_of(activation: Array, start: From) -> Array:

@@ -91,6 +91,27 @@ def strongest(maps: Array) -> tuple[Array, NDArray[np.int32]]:
     return values, places.astype(np.int32)
 
 
+def source_of(network: Network, layer: str, unit: int) -> tuple[str, int]:
+    """The unit under joins and ReLUs, of the same value where that is positive, with a gradient where it is not."""
+    node = network.graph.node(layer)
+    while True:
+        if node.type == "Concat" and node.bottoms and maps_of(network.data(node.tops[0])).shape[1] > 0:
+            sizes = [network.data(blob).shape[1] for blob in node.bottoms]
+            if sum(sizes) != network.data(node.tops[0]).shape[1]:
+                return node.name, unit
+            place = int(np.searchsorted(np.cumsum(sizes), unit, side="right"))
+            unit -= sum(sizes[:place])
+            blob = node.bottoms[place]
+        elif node.type in ("ReLU", "Split", "Dropout") and not node.in_place:
+            blob = node.bottoms[0]
+        else:
+            return node.name, unit
+        below = next(each for each in network.graph.nodes if blob in each.tops)
+        if below.type == "Input" or (len(below.tops) > 1 and below.type != "Split"):
+            return node.name, unit
+        node = below
+
+
 def _goes_into_a_concat(network: Network, node: Node) -> bool:
     """Whether all that reads a layer, past what works value by value, is one Concat."""
     if node.type == "Concat":

@@ -21,7 +21,7 @@ from rationale.model import Model
 from rationale.network import Box, Network, cut, part_below, receptive_fields
 from rationale.resources import as_json, printable
 from rationale.units.ascent import Climb, Slope, stretched
-from rationale.units.layers import check_unit, maps_of, strongest
+from rationale.units.layers import check_unit, maps_of, source_of, strongest
 from rationale.units.recipes import Recipe
 from rationale.units.store import Store, changed, replace, replace_strips
 from rationale.units.strips import pack
@@ -94,7 +94,7 @@ def make_stimuli(
     Raises:
         OptionError: no such layer or unit.
     """
-    sources = [_source(model.network, check_unit(model.network, layer, unit).name, unit) for unit in units]
+    sources = [source_of(model.network, check_unit(model.network, layer, unit).name, unit) for unit in units]
     found: dict[int, tuple[Pixels, float, float]] = {}
     layers = list(dict.fromkeys(name for name, _ in sources))
     for number, name in enumerate(layers):
@@ -111,27 +111,6 @@ def make_stimuli(
         state.unlink(missing_ok=True)
     pictures, activation, shifted = zip(*(found[row] for row in range(len(units))), strict=True)
     return Made(np.asarray(units, np.int64), pictures, np.array(activation, np.float32), np.array(shifted, np.float32))
-
-
-def _source(network: Network, layer: str, unit: int) -> tuple[str, int]:
-    """The unit under joins and ReLUs, of the same value where that is positive, with a gradient where it is not."""
-    node = network.graph.node(layer)
-    while True:
-        if node.type == "Concat" and node.bottoms and maps_of(network.data(node.tops[0])).shape[1] > 0:
-            sizes = [network.data(blob).shape[1] for blob in node.bottoms]
-            if sum(sizes) != network.data(node.tops[0]).shape[1]:
-                return node.name, unit
-            place = int(np.searchsorted(np.cumsum(sizes), unit, side="right"))
-            unit -= sum(sizes[:place])
-            blob = node.bottoms[place]
-        elif node.type in ("ReLU", "Split", "Dropout") and not node.in_place:
-            blob = node.bottoms[0]
-        else:
-            return node.name, unit
-        below = next(each for each in network.graph.nodes if blob in each.tops)
-        if below.type == "Input" or (len(below.tops) > 1 and below.type != "Split"):
-            return node.name, unit
-        node = below
 
 
 def _make(
