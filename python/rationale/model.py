@@ -19,7 +19,8 @@ from rationale.description import Explainer as ExplainerSettings
 from rationale.errors import ModelError
 from rationale.explainer.evidence import Evidence, evidence_of
 from rationale.explainer.explainer import Explainer, Sentence
-from rationale.explanation import Explanation, explanations_of
+from rationale.explanation import Explanation, Word, explanations_of
+from rationale.explanation.words import words_of
 from rationale.fetching import local_file
 from rationale.fetching.digest import short_digest
 from rationale.images import Pixels, Source, border_colour, fit, fit_mask, load_image, to_grey, to_rgb
@@ -211,6 +212,30 @@ class Model:
         height, width = self.input_size
         return f"Model({self.name!r}: {self.description.title}; {len(self.labels)} classes, {width} × {height} pixels)"
 
+    def words(
+        self, relevance: Relevance, sentences: Sequence[Sentence | None], composite: str | Composite | None = None
+    ) -> list[tuple[Word, ...]]:
+        """The words of a sentence about each picture of the last batch that was explained, each with its heatmap.
+
+        Args:
+            relevance: of that batch.
+            sentences: that `sentences` gave for it; of a picture with None there are no words.
+            composite: how it was explained; the model's own way where None.
+        """
+        if self.explainer is None or not any(sentences):
+            return [() for _ in sentences]
+        return words_of(
+            self.network,
+            relevance,
+            self.evidence(relevance),
+            self.explainer,
+            sentences,
+            layer=self.evidence_layer,
+            grid=self.explainer_settings.grid,
+            composite=self.composite(composite),
+            bounds=self.bounds,
+        )
+
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the scores.
@@ -345,6 +370,7 @@ class Model:
         against: int | str | None = None,
         composite: str | Composite | None = None,
         sentences: bool = True,
+        words: bool = True,
         regions: Sequence[Mapping[str, NDArray[np.bool_]] | None] | None = None,
         made: datetime | None = None,
     ) -> list[Explanation]:
@@ -355,6 +381,7 @@ class Model:
             names: of the pictures.
             target, against, composite: as in `explain`.
             sentences: say sentences, where the model can.
+            words: and why the best one has its words, each with a heatmap.
             regions: of each picture, bool (H, W) of the parts that a sentence can name, or None where unknown.
             made: when, as the settings tell it; now where None.
         """
@@ -375,8 +402,9 @@ class Model:
         (input_name,) = self.network.inputs
         outcome = self.outcome()
         said = self.sentences(relevance) if sentences and other is None else None
+        why = self.words(relevance, [each[0] if each else None for each in said], rules) if said and words else None
         return explanations_of(
-            relevance, outcome, input_name, self.labels, views, names, settings, said, regions, other
+            relevance, outcome, input_name, self.labels, views, names, settings, said, regions, other, why
         )
 
     def relevance(

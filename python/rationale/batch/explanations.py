@@ -42,6 +42,7 @@ class Wish:
         portable: one report that holds everything, rather than a light index.
         title: its heading.
         also: what else is told of each, in a few words; empty for nothing.
+        words: of a sentence, where each word comes from.
     """
 
     target: str | None = None
@@ -52,6 +53,7 @@ class Wish:
     portable: bool = False
     title: str | None = None
     also: str = ""
+    words: bool = True
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ class _Work:
             against=wish.against,
             composite=wish.composite,
             sentences=wish.sentences,
+            words=wish.words,
             regions=[self.regions(picture) for picture in views],
             made=self.made,
         )

@@ -35,6 +35,9 @@ def explain(
     title: Annotated[str | None, typer.Option("--title", help="Heading of the report.")] = None,
     units: Annotated[bool, typer.Option("--units", help="Show what units did, with what is known of them.")] = False,
     sentence: SentenceOption = None,
+    words: Annotated[
+        bool, typer.Option("--words/--no-words", help="Of a sentence, where in the picture each word comes from.")
+    ] = True,
     weights: WeightsOption = None,
     stages: StageOption = None,
     full: Annotated[
@@ -81,6 +84,7 @@ def explain(
             against=against,
             composite=rules,
             sentences=says,
+            words=words,
             regions=[regions(picture)],
         )
         found = also(found)
@@ -89,7 +93,7 @@ def explain(
         print(f"  wrote {written[0].parent}/: {', '.join(path.name for path in written)}")
     elif given:
         known = store.path.as_posix() if store is not None else ""
-        wish = Wish(target, against, composite, says, full, portable, title, f"units {known}" if units else "")
+        wish = Wish(target, against, composite, says, full, portable, title, f"units {known}" if units else "", words)
         done = explain_all(
             loaded,
             given,
@@ -217,7 +221,7 @@ def compare(
     if image.resolve() == out.resolve():
         raise OutputError(f"{image}: would be overwritten by the result; choose another --out")
     maps = heatmaps_of(loaded, view, target, baselines=baselines)
-    (found,) = loaded.explain_views([view], [image.name], target=target, sentences=says)
+    (found,) = loaded.explain_views([view], [image.name], target=target, sentences=says, words=False)
     told = [f"{found.name}: {found.headline}{_explained(found)}. Red speaks for {found.target}, blue against it."]
     told += [found.sentence] if found.sentence else []
     print(*told, sep="\n")

@@ -80,6 +80,27 @@ def cell_densities(heatmaps: Array, grid: tuple[int, int]) -> NDArray[np.float64
     return np.asarray(np.divide(means, whole, out=np.zeros_like(means), where=whole > 0))
 
 
+def over_pixels(amounts: NDArray[np.floating], heatmap: Array, grid: tuple[int, int]) -> NDArray[np.float64]:
+    """Hands what cells hold to their pixels in proportion to positive relevance; evenly where a cell has none.
+
+    Args:
+        amounts: of the cells, row by row, (K, columns · rows).
+        heatmap: relevance of each pixel, (H, W).
+        grid: columns and rows.
+
+    Returns:
+        (K, H, W), which sums to what the cells hold.
+    """
+    columns, rows = grid
+    by_row, by_column = _overlaps(rows, heatmap.shape[0]), _overlaps(columns, heatmap.shape[1])
+    positive = np.maximum(heatmap, 0).astype(np.float64)
+    sums = by_row @ positive @ by_column.T
+    cells = np.asarray(amounts, np.float64).reshape(-1, rows, columns)
+    dense = np.divide(cells, sums, out=np.zeros_like(cells), where=sums > 0)
+    even = np.where(sums > 0, 0.0, cells) / (by_row.sum(axis=1)[:, None] * by_column.sum(axis=1)[None])
+    return np.asarray(by_row.T @ dense @ by_column * positive + by_row.T @ even @ by_column)
+
+
 def _overlaps(cells: int, pixels: int) -> NDArray[np.float64]:
     """How much of each pixel lies in each cell, (cells, pixels)."""
     edges = np.linspace(0, pixels, cells + 1)

@@ -14,7 +14,8 @@ from rationale.explainer.decoding import Decoded, beam
 from rationale.explainer.evidence import Evidence
 from rationale.explainer.language import Language, Reading
 from rationale.explainer.speaker import VARIANTS, NetworkSpeaker
-from rationale.explainer.vocabulary import END, Vocabulary, sentence_of
+from rationale.explainer.utterance import Utterance, WordStart
+from rationale.explainer.vocabulary import END, Vocabulary, is_content, sentence_of
 from rationale.fetching.digest import file_digest
 from rationale.network import SequenceNetwork
 from rationale.resources import as_json, write_whole
@@ -126,12 +127,14 @@ class Sentence:
         words: as the generator said them.
         log_probability: of these words, their end included, in nats.
         mentions: phrases of the language in it, in order.
+        places: where each word stands in the text, (start, end) in characters.
     """
 
     text: str
     words: tuple[str, ...]
     log_probability: float
     mentions: tuple[Mention, ...] = ()
+    places: tuple[tuple[int, int], ...] = ()
 
     @property
     def probability(self) -> float:
@@ -236,7 +239,7 @@ class Explainer:
         language = self.spoken.language
         tokens = self.spoken.vocabulary.decode(decoded.words)
         reading = language.read(tokens) if language is not None else None
-        pieces = _pieces(tokens, reading)
+        as_said = pieces = _pieces(tokens, reading)
         best, probability = probabilities[0]
         if label != best:
             pieces = _with("would be", pieces)
@@ -246,7 +249,29 @@ class Explainer:
         if label == best and probability < self.sure and len(probabilities) > 1:
             rival = self.spoken.classes[probabilities[1][0]]
             text = f"{text[:-1]}; it could also be {language.nouns[rival] if language else rival}."
-        return Sentence(text, tuple(tokens), decoded.log_probability, mentions)
+        places = _places(as_said, pieces, language.spelling if language else {})
+        return Sentence(text, tuple(tokens), decoded.log_probability, mentions, places)
+
+    def utterance(self, evidence: Evidence, label: int, words: Sequence[str]) -> Utterance:
+        """A sentence about one picture, to be asked why it has these words."""
+        numbers = self.spoken.vocabulary.encode(words)
+        return Utterance(self.speaker.network, evidence, label, numbers, self.spoken.variant)
+
+    def starts(self, utterance: Utterance, label: int) -> list[WordStart]:
+        """Every word by itself, then each content word against the most probable other one that could stand there."""
+        vocabulary = self.spoken.vocabulary
+        found = [WordStart(step, word) for step, word in enumerate(utterance.words)]
+        for step, word in enumerate(utterance.words):
+            if is_content(vocabulary.words[word]):
+                known = range(len(vocabulary))
+                following = (
+                    known if self._speakable is None else self._allowed(self._speakable, label, utterance.words[:step])
+                )
+                others = [each for each in following if each != word and is_content(vocabulary.words[each])]
+                if others:
+                    logs = utterance.log_probabilities[step]
+                    found.append(WordStart(step, word, max(others, key=lambda each: float(logs[each]))))
+        return found
 
 
 def _pieces(tokens: Sequence[str], reading: Reading | None) -> list[list[str]]:
@@ -264,6 +289,22 @@ def _with(verb: str, pieces: list[list[str]]) -> list[list[str]]:
     """The sentence with another verb for its first "is" that stands outside of a phrase."""
     at = next((number for number, piece in enumerate(pieces) if piece == ["is"]), None)
     return pieces if at is None else [*pieces[:at], verb.split(), *pieces[at + 1 :]]
+
+
+def _places(
+    as_said: list[list[str]], pieces: list[list[str]], spelling: Mapping[str, str]
+) -> tuple[tuple[int, int], ...]:
+    """Where each word as it was said stands in the text; one that became several covers them all."""
+    found = []
+    before: list[str] = []
+    for own, written in zip(as_said, pieces, strict=True):
+        steps = [[each] for each in written] if len(own) == len(written) else [written]
+        for words in steps:
+            after = [*before, *words]
+            end = len(sentence_of(after, spelling)) - 1
+            found.append((end - len(" ".join(words)), end))
+            before = after
+    return tuple(found)
 
 
 def _joined(

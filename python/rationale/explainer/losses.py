@@ -14,7 +14,7 @@ Array = NDArray[np.float32]
 Words = NDArray[np.int64]
 
 
-def log_probabilities(scores: Array, allowed: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+def log_probabilities(scores: NDArray[np.floating], allowed: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
     """Log-softmax over the last axis; over the words that `allowed` names, where given, and −∞ elsewhere."""
     values = scores.astype(np.float64)
     if allowed is not None:

@@ -14,6 +14,14 @@ from rationale.errors import DataError
 PADDING, START, END, UNKNOWN = range(4)
 SPECIAL = ("<padding>", "<start>", "<end>", "<unknown>")
 
+# English words that hold sentences together and say nothing of a picture; prepositions of place do, and are not here.
+_HOLDING = """
+a an and are as be because been being but by can could did do does for from had has have he her his i if in is it its
+itself may might of on or she so some such than that the their them there these they this those to was were what when
+where which while who whose why will with would you your
+"""
+FUNCTION_WORDS = frozenset(_HOLDING.split())
+
 _TOKEN = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|[,:;]")
 _NO_SPACE_BEFORE = re.compile(r" ([,:;])")
 
@@ -28,6 +36,11 @@ def sentence_of(tokens: Sequence[str], spelling: Mapping[str, str] | None = None
     words = [spelling.get(token, token) for token in tokens] if spelling else tokens
     text = _NO_SPACE_BEFORE.sub(r"\1", " ".join(words))
     return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def is_content(token: str) -> bool:
+    """Whether a token can say something of a picture: it is a word, and none of FUNCTION_WORDS."""
+    return token not in FUNCTION_WORDS and token not in SPECIAL and token[:1].isalnum()
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,19 @@
 """One decision explained, and how it is kept: data, pictures, report."""
 
+from rationale.explanation.accounts import Account, account_of
 from rationale.explanation.explanation import (
     FILES,
     LAST,
     UNITS_FILE,
-    Account,
     Channel,
     Explanation,
-    account_of,
     explanations_of,
     hdf5_name,
     make_folder,
     save_report,
 )
 from rationale.explanation.units import UnitEvidence
+from rationale.explanation.words import Word
 
 __all__ = [
     "FILES",
@@ -23,6 +23,7 @@ __all__ = [
     "Channel",
     "Explanation",
     "UnitEvidence",
+    "Word",
     "account_of",
     "explanations_of",
     "hdf5_name",

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from rationale.consistency import consistency, part_densities
 from rationale.errors import OutputError, RuleError
 from rationale.explainer.explainer import Sentence
+from rationale.explanation.accounts import Account, account_of
 from rationale.explanation.report import Part, draw, render_report
 from rationale.explanation.units import UnitEvidence, chain_picture
+from rationale.explanation.words import Word, as_datasets
 from rationale.images import Pixels
-from rationale.lrp import Entry, Relevance
+from rationale.lrp import Relevance
 from rationale.network import Outcome, kind
 from rationale.render.colours import symmetric_scale
 from rationale.render.numbers import headline, said
@@ -30,32 +32,11 @@ from rationale.version import __version__
 
 Array = NDArray[np.float32]
 
-_AMOUNTS = ("received", "passed_on", "bias", "stabiliser", "residual")
 FILES = ("heatmap.png", "overlay.png", "explanation.json", "explanation.h5", "report.html")
 LAST = "explanation.json"  # is written when all others are there
 # In a third of the time of gzip's usual level.
 _PACKED: Any = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 UNITS_FILE = "units.png"
-
-
-@dataclass(frozen=True)
-class Account:
-    """One layer's row in the conservation table, all amounts in units of the score."""
-
-    layer: str
-    type: str
-    rule: str
-    received: float
-    passed_on: float
-    bias: float
-    stabiliser: float
-    residual: float
-
-
-def account_of(entry: Entry, number: int) -> Account:
-    """One sample's row of a layer's account."""
-    amounts = {name: float(getattr(entry, name)[number]) for name in _AMOUNTS}
-    return Account(layer=entry.layer, type=entry.type, rule=entry.rule, **amounts)
 
 
 @dataclass(frozen=True)
@@ -92,6 +73,7 @@ class Explanation:
         sentences: what can be said about it in English, the best first; empty for a model without an explainer.
         regions: bool (H, W) of each part that a sentence can name, where they are known.
         unit_evidence: what units did, by layer, where that was asked for (`rationale.units.decision.with_units`).
+        words: those of the best sentence, each with its own heatmap; empty without a sentence, or unless asked for.
     """
 
     name: str
@@ -114,6 +96,7 @@ class Explanation:
     against_index: int | None = None
     labels: Sequence[str] = ()
     unit_evidence: Mapping[str, Sequence[UnitEvidence]] = field(default_factory=dict)
+    words: Sequence[Word] = ()
 
     @property
     def is_small(self) -> bool:
@@ -267,6 +250,7 @@ class Explanation:
             "score": self.score,
             "sentence": self.sentence,
             "sentences": [each.as_dict() for each in self.sentences],
+            "words": [word.as_dict() for word in self.words],
             "consistency": self.consistency,
             "remark": self.remark,
             "meaning": self.meaning,
@@ -293,10 +277,19 @@ class Explanation:
                 texts_said = [each.text for each in self.sentences]
                 file.create_dataset("sentences", data=texts_said, dtype=h5py.string_dtype())
                 file["sentences"].attrs["log_probabilities"] = [each.log_probability for each in self.sentences]
+            if self.words:
+                for name, values in as_datasets(self.words, full=full).items():
+                    if values.dtype == object:
+                        file.create_dataset(f"words/{name}", data=values, dtype=h5py.string_dtype())
+                    elif values.ndim == 3:
+                        maps = values if full else _rounded(values, 7)
+                        file.create_dataset(f"words/{name}", data=maps, **_PACKED)
+                    else:
+                        file[f"words/{name}"] = values
             for part, mask in self.regions.items():
                 file.create_dataset(f"regions/{part}", data=mask, **_PACKED)
             file.create_dataset("image", data=self.image, **_PACKED)
-            file.create_dataset("heatmap", data=self.heatmap if full else _eleven_bits(self.heatmap), **_PACKED)
+            file.create_dataset("heatmap", data=self.heatmap if full else _rounded(self.heatmap, 11), **_PACKED)
             for name, maps in self.relevance.items():
                 file[f"channel_relevance/{hdf5_name(name)}"] = self.channel_relevance(name)
                 if full:
@@ -366,6 +359,7 @@ def explanations_of(
     sentences: Sequence[Sequence[Sentence]] | None = None,
     regions: Sequence[Mapping[str, NDArray[np.bool_]] | None] | None = None,
     against: int | None = None,
+    words: Sequence[Sequence[Word]] | None = None,
 ) -> list[Explanation]:
     """Takes the relevance of a batch apart into one Explanation for each picture."""
     found = []
@@ -395,15 +389,18 @@ def explanations_of(
                 meaning=outcome.meaning,
                 sentences=sentences[number] if sentences else (),
                 regions=(regions[number] if regions else None) or {},
+                words=words[number] if words else (),
             )
         )
     return found
 
 
-def _eleven_bits(values: Array) -> Array:
-    """The numbers to float16's precision, but in float32's range: to 1 part in 4,000, and packed in half the space."""
+def _rounded(values: Array, digits: int) -> Array:
+    """The numbers to so many binary digits, in float32's range: of eleven, as float16 has, they take half the space."""
+    gone = 24 - digits
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    return np.asarray(((bits + np.uint32(0x800)) & np.uint32(0xFFFFF000)).view(np.float32))
+    rounded = (bits + np.uint32(1 << (gone - 1))) & np.uint32(0xFFFFFFFF << gone & 0xFFFFFFFF)
+    return np.asarray(rounded.view(np.float32))
 
 
 def _short(values: Array) -> list[float]:

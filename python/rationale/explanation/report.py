@@ -19,7 +19,9 @@ from rationale.render.pictures import SMALL, Map, data_uri, jpeg_uri, map_png, o
 from rationale.resources import printable
 
 if TYPE_CHECKING:
-    from rationale.explanation.explanation import Account, Explanation
+    from rationale.explanation.accounts import Account
+    from rationale.explanation.explanation import Explanation
+    from rationale.explanation.words import Word
 
 SHOWN_CLASSES = 5
 SHOWN_CHANNELS = 6
@@ -127,10 +129,8 @@ def draw(explanation: "Explanation", light: bool = False) -> Part:
         "against": explanation.against,
         "explained": target if explanation.against is None else f"{target} rather than {explanation.against}",
         "target_said": said(meaning, dict(classes)[target]),
-        "sentence": [
-            {"text": text, "part": part, "colour": colours.get(part or "")}
-            for text, part in explanation.sentence_pieces()
-        ],
+        "sentence": _pieces(explanation, colours),
+        "words": _word_views(explanation),
         "others": [(each.text, each.probability) for each in explanation.sentences[1:]],
         "consistency": explanation.consistency,
         "outlines": _outlines(explanation, colours),
@@ -156,6 +156,53 @@ def draw(explanation: "Explanation", light: bool = False) -> Part:
         "absorbed": sum(account.bias + account.stabiliser for account in explanation.ledger),
         "arrived": float(heatmap.sum(dtype=np.float64)),
     }
+
+
+def _pieces(explanation: "Explanation", colours: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The sentence in pieces, each with the part that it names, and the texts in it with the number of their word."""
+    places = {word.place: row for row, word in enumerate(explanation.words) if word.is_content}
+    found, at = [], 0
+    for text, part in explanation.sentence_pieces():
+        inner: list[tuple[str, int | None]] = []
+        done = at
+        for (start, end), row in sorted(places.items()):
+            if at <= start and end <= at + len(text):
+                inner += [(text[done - at : start - at], None), (text[start - at : end - at], row)]
+                done = end
+        inner.append((text[done - at :], None))
+        texts = [each for each in inner if each[0]]
+        found.append({"text": text, "part": part, "colour": colours.get(part or ""), "inner": texts})
+        at += len(text)
+    return found
+
+
+def _word_views(explanation: "Explanation") -> dict[int, dict[str, Any]]:
+    """What is shown of each content word, by its number."""
+    return {row: _word_view(word) for row, word in enumerate(explanation.words) if word.is_content}
+
+
+def _word_view(word: "Word") -> dict[str, Any]:
+    small = _halved(word.heatmap)
+    scale = symmetric_scale(small)
+    return {
+        "text": word.text,
+        "against": word.against,
+        "map": data_uri(map_png(small, scale)),
+        "scale": scale if small.any() else 0.0,
+        "probability": word.probability,
+        "fall": word.fall,
+        "score": word.score,
+        "shares": [(name, share) for name, share in word.shares.items()],
+        "contrast": _word_view(word.contrast) if word.contrast is not None else None,
+    }
+
+
+def _halved(heatmap: Map) -> Map:
+    """Sums over 2 × 2 pixels of a large heatmap, a quarter to carry; a small one as it is."""
+    height, width = (side // 2 * 2 for side in heatmap.shape)
+    if max(heatmap.shape) < 2 * SMALL:
+        return heatmap
+    return np.asarray(heatmap[:height, :width].reshape(height // 2, 2, width // 2, 2).sum(axis=(1, 3)))
 
 
 def _named(explanation: "Explanation") -> dict[str, str]:

@@ -149,9 +149,9 @@ def propagate(
     space = Workspace.of(network)
     forward = run_forward(space, batch)
     facts = Facts.of(space)
-    walked = [plan.walk_down(facts, rules) for plan in plans]
+    walked = _walk_all(plans, facts, rules)
     if space.weights_changed():
-        walked = [plan.walk_down(facts, rules) for plan in plans]
+        walked = _walk_all(plans, facts, rules)
     if not space.kernels.looks:
         network.outputs()  # which refuses NaN and infinity
     found = tuple(plan.settle(each, forward) for plan, each in zip(plans, walked, strict=True))
@@ -174,6 +174,11 @@ def _starts(
     if target is not None or against is not None:
         raise RuleError("explain either a unit or a class: give `unit`, or `target` and `against`")
     return [UnitActivation(unit, layer)]
+
+
+def _walk_all(plans: Sequence["_Plan"], facts: Facts, rules: Composite) -> list["_Walked"]:
+    with facts.space.repeating(len(plans)):
+        return [plan.walk_down(facts, rules) for plan in plans]
 
 
 @dataclass(frozen=True)

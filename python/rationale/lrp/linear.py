@@ -119,7 +119,9 @@ class _Redistribution:
             lowering = self.space.scratch("lowering", raising.shape).data
             if self.kernels.complement(self.space.data(self.node.tops[0]), raising, self.relevance, lowering):
                 return lowering, sign
-        return self._sum_of(terms, "lowering" if fraction.lowering else "output"), sign
+        purpose = "lowering" if fraction.lowering else "output"
+        key = (self.node.index, tuple(terms), self.rule.gamma, self.rule.bounds)
+        return self.space.repeated(key, lambda: self._sum_of(terms, purpose)), sign
 
     def _sign(self, terms: Sequence[Term]) -> int | None:
         """+1 or −1 where no contribution of the terms can have the other sign."""

@@ -2,7 +2,8 @@
 
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,6 +26,8 @@ Array = NDArray[np.float32]
 KEPT = 4
 
 _NAME = "relevance workspace"
+
+MOST_REPEATED = 1 << 26  # numbers of denominators that are kept for the walks of one pass, 256 MB
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -53,6 +56,7 @@ class Workspace:
         self.overwritten = overwritten_blobs(network.graph)
         self._bounds: OrderedDict[tuple[int, Bounds], Bounds] = OrderedDict()
         self._constants: OrderedDict[tuple[object, ...], Array] = OrderedDict()
+        self._repeated: dict[object, Array] | None = None
 
     @classmethod
     def of(cls, network: Network) -> "Workspace":
@@ -124,6 +128,27 @@ class Workspace:
         if key not in self._constants:
             self._constants[key] = self.views.from_host(values)
         return _use(self._constants, key)
+
+    @contextmanager
+    def repeating(self, walks: int) -> Iterator[None]:
+        """While several walks go down after one forward pass, `repeated` keeps what does not depend on relevance."""
+        self._repeated = {} if walks > 1 else None
+        try:
+            yield
+        finally:
+            self._repeated = None
+
+    def repeated(self, key: object, make: Callable[[], Array]) -> Array:
+        """What `make` returned for this key to another walk of the pass, while memory lasts."""
+        known = self._repeated
+        if known is None:
+            return make()
+        if key in known:
+            return known[key]
+        made = make()
+        if sum(each.size for each in known.values()) + made.size <= MOST_REPEATED:
+            known[key] = made.copy()
+        return made
 
     def scratch(self, purpose: str, shape: tuple[int, ...]) -> Blob:
         """A blob for temporary numbers; one memory for each purpose, as large as the largest layer."""

@@ -103,7 +103,7 @@ def draw_sentences(model: Model, path: Path) -> Path:
         rows += [int(order[0]), int(order[len(order) // 2]), int(order[-1])]
     regions = [view_regions(model, source, split.parts[row]) for row in rows]
     views = [model.view(split.images[row]) for row in rows]
-    found = model.explain_views(views, [split.ids[row] for row in rows], regions=regions)
+    found = model.explain_views(views, [split.ids[row] for row in rows], words=False, regions=regions)
     drawn = [
         Spoken(
             each.image,
