@@ -53,7 +53,7 @@ class Wish:
     portable: bool = False
     title: str | None = None
     also: str = ""
-    words: bool = True
+    words: bool = False
 
 
 @dataclass(frozen=True)

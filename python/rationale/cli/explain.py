@@ -36,8 +36,11 @@ def explain(
     units: Annotated[bool, typer.Option("--units", help="Show what units did, with what is known of them.")] = False,
     sentence: SentenceOption = None,
     words: Annotated[
-        bool, typer.Option("--words/--no-words", help="Of a sentence, where in the picture each word comes from.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--words/--no-words", help="Where each word of a sentence comes from; if not given, of one picture."
+        ),
+    ] = None,
     weights: WeightsOption = None,
     stages: StageOption = None,
     full: Annotated[
@@ -84,7 +87,7 @@ def explain(
             against=against,
             composite=rules,
             sentences=says,
-            words=words,
+            words=words is not False,
             regions=[regions(picture)],
         )
         found = also(found)
@@ -93,7 +96,9 @@ def explain(
         print(f"  wrote {written[0].parent}/: {', '.join(path.name for path in written)}")
     elif given:
         known = store.path.as_posix() if store is not None else ""
-        wish = Wish(target, against, composite, says, full, portable, title, f"units {known}" if units else "", words)
+        wish = Wish(
+            target, against, composite, says, full, portable, title, f"units {known}" if units else "", bool(words)
+        )
         done = explain_all(
             loaded,
             given,

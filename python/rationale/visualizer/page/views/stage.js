@@ -77,7 +77,9 @@ export function mount(root, page) {
     say(ends.lastChild, `+${number(scale)}`);
     const times = page.rate.times.length;
     const late = page.rate.latency;
-    say(speed, page.live && times > 2 && late ? `${(times / 2).toFixed(0)} pictures/s, ${Math.round(late)} ms from frame to screen` : "");
+    const known = times > 2 && late;
+    const told = known ? `${(times / 2).toFixed(0)} pictures/s, ${Math.round(late)} ms from frame to screen` : "measuring …"; // keeps its line
+    say(speed, page.live ? told : "");
   }
 }
 
