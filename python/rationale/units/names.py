@@ -228,9 +228,9 @@ class _Parts:
         for name, region in regions.items():
             part = self.names.index(name)
             self.inside[layer][unit, part] += int(region[row, column])
-            union = (strong | region).sum()
-            if region.any() and union:
-                sums[:, unit, part] += ((strong & region).sum() / union, 1)
+            union = np.count_nonzero(strong | region)
+            if union and region.any():
+                sums[:, unit, part] += (np.count_nonzero(strong & region) / union, 1)
 
     def counts(self, layer: str, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Top places inside each part, (C, P), and how many were looked at, (C,)."""
