@@ -137,5 +137,5 @@ def test_a_word_of_the_sentence_has_its_heatmap_even_after_other_views() -> None
         header, arrays = told(word={"step": step, "contrast": contrast})
         assert header["word"] == {"step": step, "contrast": contrast}
         assert word is not None
-        assert arrays["word"] == pytest.approx(word.heatmap, abs=0.02 * np.abs(word.heatmap).max())
+        assert arrays["word"] == pytest.approx(word.heatmap, abs=0.02 * float(np.abs(word.heatmap).max()))
     assert told(word={"step": 99})[0]["word"] is None
