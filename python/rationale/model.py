@@ -19,6 +19,7 @@ from rationale.description import Explainer as ExplainerSettings
 from rationale.errors import ModelError
 from rationale.explainer.evidence import Evidence, evidence_of
 from rationale.explainer.explainer import Explainer, Sentence
+from rationale.explainer.utterance import WordStart
 from rationale.explanation import Explanation, Word, explanations_of
 from rationale.explanation.words import words_of
 from rationale.fetching import local_file
@@ -213,7 +214,13 @@ class Model:
         return f"Model({self.name!r}: {self.description.title}; {len(self.labels)} classes, {width} × {height} pixels)"
 
     def words(
-        self, relevance: Relevance, sentences: Sequence[Sentence | None], composite: str | Composite | None = None
+        self,
+        relevance: Relevance,
+        sentences: Sequence[Sentence | None],
+        composite: str | Composite | None = None,
+        *,
+        only: Sequence[WordStart] | None = None,
+        batch: Array | None = None,
     ) -> list[tuple[Word, ...]]:
         """The words of a sentence about each picture of the last batch that was explained, each with its heatmap.
 
@@ -221,6 +228,7 @@ class Model:
             relevance: of that batch.
             sentences: that `sentences` gave for it; of a picture with None there are no words.
             composite: how it was explained; the model's own way where None.
+            only, batch: as in `explanation.words.words_of`.
         """
         if self.explainer is None or not any(sentences):
             return [() for _ in sentences]
@@ -234,6 +242,8 @@ class Model:
             grid=self.explainer_settings.grid,
             composite=self.composite(composite),
             bounds=self.bounds,
+            only=only,
+            batch=batch,
         )
 
     @cached_property

@@ -393,6 +393,32 @@ GREYED = """() => { const outside = document.querySelector('.outside'), of = e =
     left: (inside.left - whole.left) / whole.width, covers: Math.abs(of(outside).width - whole.width) < 1 }; }"""
 
 
+def test_a_word_of_the_sentence_shows_where_it_comes_from(opened: Open) -> None:
+    needs("flight")
+    page = opened("model=flight")
+    holds(page, "document.querySelectorAll('.sentence .word').length > 1")
+    whole, first = canvas(page, "#stage .over"), page.locator(".sentence .word").first
+    first.click()
+    tells(page, "#stage .caption", f"the word “{first.inner_text().lower()}”")
+    tells(page, ".of-word", "earlier words")
+    changes_from(page, "#stage .over", whole)
+    alone = canvas(page, "#stage .over")
+    contrasted = page.locator(".of-word button.instead")
+    if contrasted.count():  # nothing else may come second
+        contrasted.click()
+        tells(page, "#stage .caption", ", not “")
+        changes_from(page, "#stage .over", alone)
+    page.keyboard.press("Escape")
+    tells(page, "#stage .caption", "Red speaks for ")
+    holds(page, "!document.querySelector('#stage .caption').textContent.includes('“')")
+    assert canvas(page, "#stage .over") == whole
+
+
+def changes_from(page: Any, selector: str, before: str) -> None:
+    """Waits until a canvas shows something else than it did."""
+    until(lambda: canvas(page, selector) != before)
+
+
 def test_what_a_crop_leaves_out_is_greyed(opened: Open) -> None:
     """cub's network sees the middle square: of a picture twice as wide as high, half; the rest is shown in grey."""
     page = opened("model=mnist&example=7")

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rationale.datasets import load_dataset
 from rationale.model import Model
 from rationale.visualizer.frame import Frame
 from rationale.visualizer.layers import describe_layers
 from rationale.visualizer.look import Looker
 from rationale.visualizer.parcel import shrink, signed_bytes
 from rationale.visualizer.question import Question
+from tests.conftest import needs
 from tests.visualizer.server import unpack
 
 
@@ -110,3 +112,30 @@ def test_a_parcel_begins_with_its_json(mnist_model: Model, digits: np.ndarray) -
     (length,) = struct.unpack_from("<I", message)
     assert json.loads(message[4 : 4 + length])["frame"] == 9
     assert length % 4 == 0
+
+
+def test_a_word_of_the_sentence_has_its_heatmap_even_after_other_views() -> None:
+    needs("flight")
+    model = Model.load("flight")
+    photo = np.ascontiguousarray(load_dataset("flight").split("test").images[3])
+    looker = Looker(model, 10**7)
+    shown = Frame(1, photo.tobytes(), photo.shape[:2], 3)
+
+    def told(**more: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        return unpack(looker.answer(shown, Question(model="flight", **more)))  # type: ignore[return-value]
+
+    header, _ = told(sentence=True)
+    words = header["words"]
+    assert [header["sentence"][word["start"] : word["end"]].lower() for word in words if word["content"]] == [
+        word["text"] for word in words if word["content"]
+    ]
+    own = model.explain(photo).words
+    assert [word["shares"] for word in words] == [pytest.approx(word.shares, abs=1e-5) for word in own]
+    step = next(step for step, word in enumerate(own) if word.contrast is not None)
+    told(backward={"method": "relevance", "layer": "conv1", "channel": 3})  # another pass through the network
+    for contrast, word in ((False, own[step]), (True, own[step].contrast)):
+        header, arrays = told(word={"step": step, "contrast": contrast})
+        assert header["word"] == {"step": step, "contrast": contrast}
+        assert word is not None
+        assert arrays["word"] == pytest.approx(word.heatmap, abs=0.02 * float(np.abs(word.heatmap).max()))
+    assert told(word={"step": 99})[0]["word"] is None

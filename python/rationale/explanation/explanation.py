@@ -289,7 +289,7 @@ class Explanation:
             for part, mask in self.regions.items():
                 file.create_dataset(f"regions/{part}", data=mask, **_PACKED)
             file.create_dataset("image", data=self.image, **_PACKED)
-            file.create_dataset("heatmap", data=self.heatmap if full else _rounded(self.heatmap, 11), **_PACKED)
+            file.create_dataset("heatmap", data=self.heatmap if full else _rounded(self.heatmap, 12), **_PACKED)
             for name, maps in self.relevance.items():
                 file[f"channel_relevance/{hdf5_name(name)}"] = self.channel_relevance(name)
                 if full:
@@ -396,7 +396,7 @@ def explanations_of(
 
 
 def _rounded(values: Array, digits: int) -> Array:
-    """The numbers to so many binary digits, in float32's range: of eleven, as float16 has, they take half the space."""
+    """The numbers to so many binary digits, in float32's range: of twelve, they take half the space."""
     gone = 24 - digits
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     rounded = (bits + np.uint32(1 << (gone - 1))) & np.uint32(0xFFFFFFFF << gone & 0xFFFFFFFF)

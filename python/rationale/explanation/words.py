@@ -1,8 +1,8 @@
 """The words of a sentence, each with a heatmap of its own: where in the picture it came from, and how much of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +103,8 @@ def words_of(
     grid: tuple[int, int],
     composite: Composite,
     bounds: Bounds,
+    only: Sequence[WordStart] | None = None,
+    batch: Array | None = None,
 ) -> list[tuple[Word, ...]]:
     """The words of one sentence for each picture of the batch that was just explained.
 
@@ -118,30 +120,56 @@ def words_of(
         sentences: of each picture; no words where None.
         layer, grid: of the evidence.
         composite, bounds: how relevance goes through the classifier.
+        only: these words or contrasts, instead of all; none of them is then another's contrast.
+        batch: the pictures, preprocessed, where the network has run on others since.
     """
-    asked = []
-    for number, sentence in enumerate(sentences):
-        label = int(relevance.targets[number])
-        utterance = explainer.utterance(evidence[[number]], label, sentence.words) if sentence else None
-        starts = explainer.starts(utterance, label) if utterance else []
-        asked.append(_Asked(sentence, utterance, starts, utterance.relevance(starts) if utterance else None))
+    asked = [
+        _Asked.of(explainer, evidence[[number]], int(relevance.targets[number]), sentence, only)
+        for number, sentence in enumerate(sentences)
+    ]
     (name,) = network.inputs
     seeds = _seeds(asked, network.activation(layer), relevance[layer])
     given = [RelevanceAt(layer, seed) for seed in seeds]
     walked = (
-        propagate(network, relevance.forward, start=given, composite=composite, bounds=bounds, keep=[name])
+        propagate(
+            network,
+            relevance.forward if batch is None else batch,
+            start=given,
+            composite=composite,
+            bounds=bounds,
+            keep=[name],
+        )
         if given
         else ()
     )
     spelled = explainer.spoken.vocabulary.words
-    found = []
+    found: list[tuple[Word, ...]] = []
     for number, each in enumerate(asked):
         heatmap = relevance[name][number].sum(axis=0)
         told = walked[: len(each.starts)]
         maps = np.array([one[name][number].sum(axis=0, dtype=np.float64) for one in told])
         ledgers = [one.ledger for one in told]
-        found.append(each.words(number, heatmap, maps, ledgers, grid, spelled))
+        made = each.words(number, heatmap, maps, ledgers, grid, spelled)
+        found.append(tuple(made) if only is not None else _paired(each.starts, made))
     return found
+
+
+def words_without_maps(
+    evidence: Evidence, label: int, explainer: Explainer, sentence: Sentence
+) -> tuple[tuple[Word, ...], list[WordStart]]:
+    """The words of a sentence about one picture without heatmaps, quickly; and what `words_of` takes as `only`."""
+    asked = _Asked.of(explainer, evidence, label, sentence, None)
+    nothing = np.zeros((0, 0), np.float32)
+    spelled = explainer.spoken.vocabulary.words
+    made = [asked.word(row, start, nothing, (), spelled) for row, start in enumerate(asked.starts)]
+    return _paired(asked.starts, made), list(asked.starts)
+
+
+def _paired(starts: Sequence[WordStart], made: Sequence[Word]) -> tuple[Word, ...]:
+    """The words, each with its contrast."""
+    contrasts = {start.step: word for start, word in zip(starts, made, strict=True) if word.against is not None}
+    both = zip(starts, made, strict=True)
+    return tuple(replace(word, contrast=contrasts.get(start.step)) for start, word in both if word.against is None)
 
 
 @dataclass(frozen=True)
@@ -153,6 +181,21 @@ class _Asked:
     starts: Sequence[WordStart]
     relevance: WordRelevance | None
 
+    @classmethod
+    def of(
+        cls,
+        explainer: Explainer,
+        evidence: Evidence,
+        label: int,
+        sentence: Sentence | None,
+        only: Sequence[WordStart] | None,
+    ) -> Self:
+        if sentence is None:
+            return cls(None, None, [], None)
+        utterance = explainer.utterance(evidence, label, sentence.words)
+        starts = explainer.starts(utterance, label) if only is None else only
+        return cls(sentence, utterance, starts, utterance.relevance(starts))
+
     def words(
         self,
         number: int,
@@ -161,9 +204,9 @@ class _Asked:
         ledgers: Sequence[Ledger],
         grid: tuple[int, int],
         spelled: Sequence[str],
-    ) -> tuple[Word, ...]:
+    ) -> list[Word]:
         if self.relevance is None:
-            return ()
+            return []
         of_cells = over_pixels(self.relevance.where, heatmap, grid)
         whole = (maps + of_cells).astype(np.float32)
         made = []
@@ -171,12 +214,10 @@ class _Asked:
             entries = [account_of(entry, row) for entry in self.relevance.entries]
             entries.append(_where_account(float(self.relevance.where[row].sum()), float(of_cells[row].sum())))
             entries.append(_classifier_account(ledgers[row], number, float(maps[row].sum())))
-            made.append(self._word(row, start, whole[row], entries, spelled))
-        contrasts = {start.step: word for start, word in zip(self.starts, made, strict=True) if word.against}
-        plain = [word for word in made if not word.against]
-        return tuple(Word(**{**vars(word), "contrast": contrasts.get(step)}) for step, word in enumerate(plain))
+            made.append(self.word(row, start, whole[row], entries, spelled))
+        return made
 
-    def _word(
+    def word(
         self, row: int, start: WordStart, heatmap: Array, ledger: Sequence[Account], spelled: Sequence[str]
     ) -> Word:
         found, utterance, sentence = self.relevance, self.utterance, self.sentence

@@ -1,14 +1,17 @@
 """Answers a page's questions about one picture: decision, heatmap, channels, backward views, account."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rationale.errors import OptionError
-from rationale.explanation import account_of
+from rationale.explainer.explainer import Sentence
+from rationale.explainer.utterance import WordStart
+from rationale.explanation import Word, account_of
+from rationale.explanation.words import words_without_maps
 from rationale.gradients.baselines import rectified_gradient
 from rationale.images import Pixels, load_image
 from rationale.lrp import Relevance, propagate
@@ -18,7 +21,7 @@ from rationale.render.colours import symmetric_scale
 from rationale.visualizer.frame import Frame, pixels_of
 from rationale.visualizer.layers import describe_layers
 from rationale.visualizer.parcel import Parcel, shrink
-from rationale.visualizer.question import Backward, Question, Tiles
+from rationale.visualizer.question import Backward, Question, Tiles, WordAsked
 
 Array = NDArray[np.float32]
 
@@ -42,6 +45,7 @@ class _Told:
     key: tuple[object, ...]
     relevance: Relevance
     outcome: Outcome
+    said: "_Said | None" = None
 
 
 class Looker:
@@ -100,8 +104,11 @@ class Looker:
             header["ledger"] = _ledger(relevance)
         if question.backward is not None:
             header["backward"] = self._backward(parcel, seen, relevance, question, question.backward)
-        if question.sentence and question.against is None and not question.live:
-            header["sentence"] = self._sentence(relevance)
+        if question.against is None and not question.live:
+            if question.sentence:
+                header["sentence"], header["words"] = self._sentence(relevance)
+            if question.word is not None:
+                header["word"] = self._word(parcel, seen, relevance, question, question.word)
         header["milliseconds"] = round(1000 * (perf_counter() - began), 1)
         return parcel.pack(header)
 
@@ -275,10 +282,63 @@ class Looker:
             return np.asarray(slope[0, 0])
         return np.asarray(slope[0, ::-1] if self.model.description.input.colour == "bgr" else slope[0])
 
-    def _sentence(self, relevance: Relevance) -> str | None:
-        """The model's best sentence about the picture; None for a model without an explainer."""
-        (said,) = self.model.sentences(relevance, 1)
-        return said[0].text if said else None
+    def _sentence(self, relevance: Relevance) -> tuple[str | None, list[dict[str, object]]]:
+        """The model's best sentence about the picture, and its words; None for a model without an explainer."""
+        said = self._said_of(relevance)
+        return (said.sentence.text, [_word_told(word) for word in said.words]) if said is not None else (None, [])
+
+    def _said_of(self, relevance: Relevance) -> "_Said | None":
+        told = self._told
+        assert told is not None
+        if told.said is None:
+            (found,) = self.model.sentences(relevance, 1)
+            if not found:
+                return None
+            said = _Said(found[0], (), ())
+            if self.model.explainer is not None:
+                label, evidence = int(relevance.targets[0]), self.model.evidence(relevance)
+                said = _Said(found[0], *words_without_maps(evidence, label, self.model.explainer, found[0]))
+            told = self._told = replace(told, said=said)
+        return told.said
+
+    def _word(
+        self, parcel: Parcel, seen: _Seen, relevance: Relevance, question: Question, wanted: WordAsked
+    ) -> dict[str, object] | None:
+        """The heatmap of one word; None where there is no such word, or nothing that it is contrasted with."""
+        said = self._said_of(relevance)
+        starts = said.starts if said is not None else ()
+        asked = [each for each in starts if each.step == wanted.step and (each.against is not None) == wanted.contrast]
+        if said is None or not asked:
+            return None
+        batch = self.model.preprocess([seen.view])
+        ((word,),) = self.model.words(relevance, [said.sentence], question.composite, only=asked, batch=batch)
+        _add_map(parcel, "word", word.heatmap)
+        return {"step": wanted.step, "contrast": wanted.contrast}
+
+
+@dataclass(frozen=True)
+class _Said:
+    """The sentence about a picture, its words, and what can be asked of them."""
+
+    sentence: Sentence
+    words: Sequence[Word]
+    starts: Sequence[WordStart]
+
+
+def _word_told(word: Word) -> dict[str, object]:
+    """What the page says of a word."""
+    return {
+        "text": word.text,
+        "start": word.place[0],
+        "end": word.place[1],
+        "content": word.is_content,
+        "probability": word.probability,
+        "fall": word.fall,
+        "score": word.score,
+        "shares": word.shares,
+        "against": word.against,
+        "contrast": _word_told(word.contrast) if word.contrast is not None else None,
+    }
 
 
 # ---- arrays ----------------------------------------------------------------------------------------------------------

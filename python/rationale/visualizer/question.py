@@ -39,6 +39,13 @@ class Backward(_Strict):
     channel: Number | None = None
 
 
+class WordAsked(_Strict):
+    """A word of the sentence, by its number; `contrast`: against the word that came second."""
+
+    step: Number
+    contrast: bool = False
+
+
 class Question(_Strict):
     """Everything that an answer depends on but the picture.
 
@@ -48,7 +55,8 @@ class Question(_Strict):
         layer, channel: what is looked at closely.
         through: relevance of the pixels that passed through that channel too.
         live: the picture changes all the time, so that only what is asked for is worth keeping.
-        sentence: the model's sentence too, where it has one; not of moving pictures or contrasts.
+        sentence: the model's sentence too, where it has one, with its words; not of moving pictures or contrasts.
+        word: the heatmap of one of these words.
     """
 
     type: Literal["ask"] = "ask"
@@ -65,6 +73,7 @@ class Question(_Strict):
     ledger: bool = True
     live: bool = False
     sentence: bool = False
+    word: WordAsked | None = None
 
 
 def read_question(text: str) -> Question:

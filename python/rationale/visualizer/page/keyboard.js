@@ -50,7 +50,7 @@ const ACTIONS = {
   c: (page) => page.useCamera(),
   m: (page) => page.set({ mirror: !page.state.mirror }),
   " ": ({ input }) => input?.video && (input.video.paused ? input.video.play() : input.video.pause()),
-  Escape: (page) => page.set({ channel: null, stage: "class" }),
+  Escape: (page) => (page.word ? page.pointAt(null) : page.set({ channel: null, stage: "class" })),
   h: () => document.getElementById("help").showModal(),
   "?": () => document.getElementById("help").showModal(),
 };

@@ -36,6 +36,7 @@ class Page {
     this.examples = [];
     this.input = null;
     this.frozen = false;
+    this.word = null; // of the sentence, that is pointed at: { step, contrast, kept }
     this.answer = null;
     this.order = null; // of tiles, while pictures move
     this.tiled = null; // model and layer whose tiles are shown
@@ -60,6 +61,16 @@ class Page {
     this.remember();
     if (CONCERNS_SERVER.some(differs)) this.ask();
     if (differs("mirror")) this.resend();
+    this.render();
+  }
+
+  /** Shows where a word of the sentence comes from; null for none. */
+  pointAt(word) {
+    this.word = word;
+    this.told = -Infinity;
+    const { answer } = this;
+    const there = answer?.word && word && answer.word.step === word.step && answer.word.contrast === word.contrast;
+    if (word && !there && !this.live) this.connection.ask(this.question(true));
     this.render();
   }
 
@@ -136,6 +147,7 @@ class Page {
       backward: wantsBackward ? { method: state.method, ...origin } : null,
       live: !still,
       sentence: still && !quick,
+      word: still && this.word ? { step: this.word.step, contrast: this.word.contrast } : null,
     };
   }
 
@@ -163,6 +175,7 @@ class Page {
     const old = this.answer;
     const kept = old && old.frame === answer.frame && old.target === answer.target && old.against === answer.against;
     if (kept) this.keepFrom(old, answer);
+    else this.word = null; // the sentence it stood in is gone
     this.answer = answer;
     this.answeredAt = performance.now();
     this.rate.times = [...this.rate.times.filter((time) => time > performance.now() - 2000), performance.now()];
@@ -186,6 +199,8 @@ class Page {
         return method === state.method && (origin.layer ? !of_class && layer === origin.layer && channel === origin.channel : of_class);
       },
       sentence: () => true,
+      words: () => true,
+      word: () => old.word && this.word?.step === old.word.step && this.word.contrast === old.word.contrast,
     };
     const carry = (part, array) => {
       if (!(part in answer) && part in old && wanted[part]()) {
@@ -196,6 +211,8 @@ class Page {
     carry("through", "through");
     carry("backward", "backward");
     carry("sentence", "sentence");
+    carry("words", "words");
+    carry("word", "word");
   }
 
   // ---- inputs ----

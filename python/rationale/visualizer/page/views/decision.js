@@ -1,9 +1,10 @@
 // The decision: the classes with their probabilities, or values where the network gives none, which of them is explained, and the sentence.
-import { button, dress, el, mark, number, percent, say, signed, wholeOf } from "../dom.js";
+import { button, dress, el, mark, number, percent, say, shareOf, signed, wholeOf } from "../dom.js";
 
 export function mount(root, page) {
   const heading = el("h2", {}, el("span.label"), el("span.probability"));
   const sentence = el("p.sentence", { hidden: true });
+  const ofWord = el("p.hint.of-word", { hidden: true, "aria-live": "polite" });
   const note = el("p.hint.note");
   const list = el("ol.classes");
   const any = el("input", { type: "text", list: "labels", placeholder: "Another class …", "aria-label": "Explain another class", title: "Type the name of any class, to explain it" });
@@ -13,7 +14,7 @@ export function mount(root, page) {
   const sign = el("span");
   const absorbed = el("span.absorbed");
   const equation = el("p.equation", { title: "The score, where it came to lie: on the pixels, or in biases and stabilisers on the way" }, score, arrived, sign, absorbed);
-  root.append(heading, sentence, list, any, labels, note, equation);
+  root.append(heading, sentence, ofWord, list, any, labels, note, equation);
   any.addEventListener("change", () => {
     const index = page.model.labels.indexOf(any.value);
     if (index >= 0) page.set({ target: index, against: null });
@@ -24,7 +25,7 @@ export function mount(root, page) {
 
   return (words) => {
     const { answer, model, state } = page;
-    const about = answer && [model.name, answer.best, answer.target, answer.against].join();
+    const about = answer && [model.name, answer.best, answer.target, answer.against, JSON.stringify(page.word)].join();
     if (!words && about === shown) return;
     shown = about;
     root.hidden = !answer;
@@ -39,7 +40,8 @@ export function mount(root, page) {
     say(heading.firstChild, model.labels[answer.best]);
     say(heading.lastChild, ` ${said(best)}`);
     sentence.hidden = !answer.sentence;
-    say(sentence, answer.sentence ?? "");
+    spell(page, sentence);
+    tell(page, ofWord);
     fill(page, list);
     const target = model.labels[answer.target];
     say(note, state.against !== null && answer.against !== null
@@ -53,6 +55,49 @@ export function mount(root, page) {
     say(sign, kept >= 0 ? " + " : " − ");
     say(absorbed, `${number(Math.abs(kept))} kept on the way`);
   };
+}
+
+/** The sentence; a content word can be pointed at, tapped, or reached with Tab. */
+function spell(page, sentence) {
+  const { answer } = page;
+  const text = answer.sentence ?? "";
+  const words = (answer.words ?? []).map((word, step) => ({ ...word, step })).filter((word) => word.content);
+  if (sentence.textContent !== text || sentence.children.length !== words.length) {
+    let done = 0;
+    const pieces = [];
+    for (const { start, end, step } of words) {
+      const word = button(text.slice(start, end), "Where in the picture this word comes from", () => page.pointAt(page.word?.kept && page.word.step === step ? null : { step, contrast: false, kept: true }), { className: "word", "data-step": step });
+      const come = () => page.word?.kept || page.pointAt({ step, contrast: false, kept: false });
+      const go = () => page.word?.kept || page.pointAt(null);
+      for (const [event, does] of [["pointerenter", come], ["focus", come], ["pointerleave", go], ["blur", go]]) word.addEventListener(event, does);
+      pieces.push(text.slice(done, start), word);
+      done = end;
+    }
+    sentence.replaceChildren(...pieces, text.slice(done));
+  }
+  for (const word of sentence.children) {
+    const shown = page.word?.step === Number(word.dataset.step);
+    word.classList.toggle("shown", shown);
+    mark(word, "aria-pressed", Boolean(shown && page.word.kept));
+  }
+}
+
+const SHARES = { image: "picture", label: "class", words: "earlier words", biases: "biases", stabiliser: "stabiliser" };
+
+/** Of the word that is pointed at: where its score came from, and what the picture has to do with it. */
+function tell(page, place) {
+  const { answer, word: pointed } = page;
+  const own = pointed && answer.words?.[pointed.step];
+  place.hidden = !own;
+  if (!own) return;
+  const word = pointed.contrast && own.contrast ? own.contrast : own;
+  const shares = Object.entries(SHARES).map(([name, text]) => `${text} ${shareOf(word.shares[name], 1)}`).join(", ");
+  const likely = word.against ? "" : ` Probability ${percent(word.probability)}; without the picture ${percent(word.probability - word.fall)}.`;
+  const name = word.against ? `“${word.text}”, not “${word.against}”` : `“${word.text}”`;
+  const others = own.contrast ? [button(word.against ? `“${own.text}” alone` : `Not “${own.contrast.against}”?`, "The word by itself, or against the one that came second", () => page.pointAt({ ...pointed, contrast: !pointed.contrast, kept: true }), { className: "instead" })] : [];
+  const text = `${name}: of its score ${signed(word.score)}, ${shares}.${likely} `;
+  if (place.firstChild?.textContent === text) return;
+  place.replaceChildren(text, ...others);
 }
 
 /** The probability of a class as people read it, or its value. */

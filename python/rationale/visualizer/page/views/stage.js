@@ -92,6 +92,11 @@ function chosen(page) {
   const spoke = answer.against === null ? label : `${label} rather than ${model.labels[answer.against]}`;
   const arrays = answer.arrays;
   const unit = `of ${wholeOf(answer)} a pixel`;
+  if (page.word && arrays.word && answer.word?.step === page.word.step && answer.word.contrast === page.word.contrast) {
+    const { text, contrast } = answer.words[page.word.step];
+    const said = page.word.contrast ? `“${text}”, not “${contrast.against}”` : `the word “${text}”`;
+    return { entry: arrays.word, pale: 1, sign: state.sign, unit: "of the word’s score a pixel", words: `Red speaks for ${said}, blue against` };
+  }
   if (state.stage === "through" && arrays.through) {
     return { entry: arrays.through, pale: 1, sign: state.sign, unit, words: `What spoke for (red) and against (blue) ${spoke} through channel ${answer.through.channel}` };
   }
