@@ -354,7 +354,9 @@ def test_batch_heatmaps_are_what_explain_gives(tmp_path: Path, digit_files: list
 def test_compare_draws_one_picture_under_every_composite(digit_files: list[Path], tmp_path: Path) -> None:
     done = run("compare", digit_files[0], "--baselines", "--class", "7", "--out", tmp_path / "new" / "c.png")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"wrote {tmp_path / 'new' / 'c.png'}\n"
+    told, wrote = done.stdout.splitlines()
+    assert told == "digit 0.png: 7 (> 99.9 %). Red speaks for 7, blue against it."
+    assert wrote == f"wrote {tmp_path / 'new' / 'c.png'}"
     assert Image.open(tmp_path / "new" / "c.png").width > 900
     refused = run("compare", digit_files[0], "--out", digit_files[1] / "c.png")
     assert refused.returncode == 2
