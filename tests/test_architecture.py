@@ -31,6 +31,7 @@ ROOMS = [
     "batch",
     "units",
     "captions",
+    "counterfactual",
     "training",
     "doctor",
     "reproduce",

@@ -414,6 +414,16 @@ def test_a_word_of_the_sentence_shows_where_it_comes_from(opened: Open) -> None:
     assert canvas(page, "#stage .over") == whole
 
 
+def test_a_contrast_says_what_would_have_to_be_otherwise(opened: Open) -> None:
+    needs("flight")
+    page = opened("model=flight")
+    holds(page, "document.querySelectorAll('.sentence .word').length > 1")
+    page.locator(".classes .rather:visible").first.click()
+    tells(page, ".borne", "blur")  # what was checked, or that nothing was borne out
+    page.locator(".classes .rather[aria-pressed=true]").click()
+    holds(page, "document.querySelector('.borne').hidden && document.querySelector('.otherwise').hidden")
+
+
 def changes_from(page: Any, selector: str, before: str) -> None:
     """Waits until a canvas shows something else than it did."""
     until(lambda: canvas(page, selector) != before)

@@ -30,6 +30,9 @@ def explain(
     model: ModelOption = "mnist",
     target: Annotated[str | None, typer.Option("--class", help="Explain this class, not the predicted one.")] = None,
     against: Annotated[str | None, typer.Option("--against", help="Why that class rather than this one?")] = None,
+    why_not: Annotated[
+        str | None, typer.Option("--why-not", help="And why not this class, in words; or runner-up.", metavar="CLASS")
+    ] = None,
     composite: CompositeOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the results go.")] = Path("explained"),
     title: Annotated[str | None, typer.Option("--title", help="Heading of the report.")] = None,
@@ -56,6 +59,7 @@ def explain(
     from rationale.batch.explanations import Wish, explain_all, refuse_several
     from rationale.captions.known import KnownRegions
     from rationale.cli.loading import can_say
+    from rationale.counterfactual import check_why_not, with_why_not
     from rationale.explanation import FILES, make_folder
     from rationale.model import Model
     from rationale.units.decision import store_if_there, with_units
@@ -67,6 +71,10 @@ def explain(
         loaded.class_number(target)
     if against is not None:
         loaded.class_number(against)
+    if why_not is not None:
+        check_why_not(loaded, why_not)
+        if against is not None:
+            raise OptionError("give --why-not, which shows the contrast too, or --against")
     make_folder(out)
     given, failed = _given(images)
     _check_not_overwritten(given, out)
@@ -74,7 +82,9 @@ def explain(
     store = store_if_there(loaded) if units else None
 
     def also(explained: "Explanation") -> "Explanation":
-        return with_units(loaded, explained, composite=rules, store=store) if units else explained
+        if units:
+            explained = with_units(loaded, explained, composite=rules, store=store)
+        return with_why_not(loaded, explained, why_not, composite=rules) if why_not is not None else explained
 
     regions = KnownRegions(loaded).of if says else lambda picture: None
     if len(given) + failed == 1 and given:
@@ -96,9 +106,8 @@ def explain(
         print(f"  wrote {written[0].parent}/: {', '.join(path.name for path in written)}")
     elif given:
         known = store.path.as_posix() if store is not None else ""
-        wish = Wish(
-            target, against, composite, says, full, portable, title, f"units {known}" if units else "", bool(words)
-        )
+        beside = "; ".join([f"units {known}"] * units + [f"why not {why_not}"] * (why_not is not None))
+        wish = Wish(target, against, composite, says, full, portable, title, beside, bool(words))
         done = explain_all(
             loaded,
             given,
@@ -185,6 +194,9 @@ def _summary(explanation: "Explanation") -> str:
     parts = ", ".join(f"#{each.number}{names.get(each.number, '')} {signed(each.relevance)}" for each in channels)
     if explanation.sentence:
         line += f"\n  {explanation.sentence}"
+    if explanation.why_not is not None:
+        other = explanation.why_not
+        line += f"\n  not {other.other}: {other.counterfactual or other.remark}"
     if explanation.remark:
         line += f"\n  {explanation.remark}"
     return f"{line}\n  strongest channels of {channels[0].layer}: {parts} of the score {signed(explanation.score)}"

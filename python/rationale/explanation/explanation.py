@@ -20,6 +20,7 @@ from rationale.explainer.explainer import Sentence
 from rationale.explanation.accounts import Account, account_of
 from rationale.explanation.report import Part, draw, render_report
 from rationale.explanation.units import UnitEvidence, chain_picture
+from rationale.explanation.why_not import WhyNot
 from rationale.explanation.words import Word, as_datasets
 from rationale.images import Pixels
 from rationale.lrp import Relevance
@@ -74,6 +75,7 @@ class Explanation:
         regions: bool (H, W) of each part that a sentence can name, where they are known.
         unit_evidence: what units did, by layer, where that was asked for (`rationale.units.decision.with_units`).
         words: those of the best sentence, each with its own heatmap; empty without a sentence, or unless asked for.
+        why_not: why this class and not another, where that was asked for (`rationale.counterfactual.with_why_not`).
     """
 
     name: str
@@ -97,6 +99,7 @@ class Explanation:
     labels: Sequence[str] = ()
     unit_evidence: Mapping[str, Sequence[UnitEvidence]] = field(default_factory=dict)
     words: Sequence[Word] = ()
+    why_not: WhyNot | None = None
 
     @property
     def is_small(self) -> bool:
@@ -251,6 +254,7 @@ class Explanation:
             "sentence": self.sentence,
             "sentences": [each.as_dict() for each in self.sentences],
             "words": [word.as_dict() for word in self.words],
+            "why_not": self.why_not.as_dict() if self.why_not else None,
             "consistency": self.consistency,
             "remark": self.remark,
             "meaning": self.meaning,
@@ -286,6 +290,10 @@ class Explanation:
                         file.create_dataset(f"words/{name}", data=maps, **_PACKED)
                     else:
                         file[f"words/{name}"] = values
+            if self.why_not:
+                contrast = self.why_not.heatmap if full else _rounded(self.why_not.heatmap, 12)
+                file.create_dataset("why_not/heatmap", data=contrast, **_PACKED)
+                file["why_not"].attrs.update({"label": self.why_not.label, "other": self.why_not.other})
             for part, mask in self.regions.items():
                 file.create_dataset(f"regions/{part}", data=mask, **_PACKED)
             file.create_dataset("image", data=self.image, **_PACKED)

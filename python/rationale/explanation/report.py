@@ -131,6 +131,7 @@ def draw(explanation: "Explanation", light: bool = False) -> Part:
         "target_said": said(meaning, dict(classes)[target]),
         "sentence": _pieces(explanation, colours),
         "words": _word_views(explanation),
+        "why_not": _why_not_view(explanation),
         "others": [(each.text, each.probability) for each in explanation.sentences[1:]],
         "consistency": explanation.consistency,
         "outlines": _outlines(explanation, colours),
@@ -194,6 +195,20 @@ def _word_view(word: "Word") -> dict[str, Any]:
         "score": word.score,
         "shares": [(name, share) for name, share in word.shares.items()],
         "contrast": _word_view(word.contrast) if word.contrast is not None else None,
+    }
+
+
+def _why_not_view(explanation: "Explanation") -> dict[str, Any] | None:
+    """The section on another class; None where none was asked for."""
+    found = explanation.why_not
+    if found is None:
+        return None
+    scale = symmetric_scale(found.heatmap)
+    return {
+        **found.as_dict(),
+        "differences": found.differences,
+        "map": data_uri(map_png(found.heatmap, scale)),
+        "scale": scale if found.heatmap.any() else 0.0,
     }
 
 

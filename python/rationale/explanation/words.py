@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -128,8 +129,8 @@ def words_of(
         for number, sentence in enumerate(sentences)
     ]
     (name,) = network.inputs
-    seeds = _seeds(asked, network.activation(layer), relevance[layer])
-    given = [RelevanceAt(layer, seed) for seed in seeds]
+    most = max((len(each.starts) for each in asked), default=0)
+    given = [RelevanceAt(layer, partial(_seed, asked, row, relevance[layer])) for row in range(most)]
     walked = (
         propagate(
             network,
@@ -243,21 +244,17 @@ class _Asked:
         )
 
 
-def _seeds(asked: Sequence[_Asked], activation: Array, relevance: Array) -> list[Array]:
-    """For each start what begins at the feature layer, of the layer's shape; 0 for pictures with fewer words."""
+def _seed(asked: Sequence[_Asked], row: int, relevance: Array, activation: Array) -> Array:
+    """What a start begins with at the feature layer, of the layer's shape; 0 for pictures with fewer words."""
+    seed = np.zeros(activation.shape, np.float32)
     places = activation[0, 0].size
-    seeds = []
-    for row in range(max((len(each.starts) for each in asked), default=0)):
-        seed = np.zeros(activation.shape, np.float32)
-        for number, each in enumerate(asked):
-            if each.relevance is not None and row < len(each.starts):
-                shape = (-1, *[1] * (activation.ndim - 2))
-                feature = each.relevance.feature[row].reshape(shape) / places  # the evidence is the mean activation
-                seed[number] = (
-                    feature * activation[number] + each.relevance.relevance[row].reshape(shape) * (relevance[number])
-                )
-        seeds.append(seed)
-    return seeds
+    shape = (-1, *[1] * (activation.ndim - 2))
+    for number, each in enumerate(asked):
+        if each.relevance is not None and row < len(each.starts):
+            feature = each.relevance.feature[row].reshape(shape) / places  # the evidence is the mean activation
+            spoken = each.relevance.relevance[row].reshape(shape)
+            seed[number] = feature * activation[number] + spoken * relevance[number]
+    return seed
 
 
 def _where_account(received: float, passed_on: float) -> Account:

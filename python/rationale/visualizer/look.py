@@ -7,10 +7,12 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from rationale.counterfactual import why_not
 from rationale.errors import OptionError
 from rationale.explainer.explainer import Sentence
 from rationale.explainer.utterance import WordStart
 from rationale.explanation import Word, account_of
+from rationale.explanation.why_not import WhyNot
 from rationale.explanation.words import words_without_maps
 from rationale.gradients.baselines import rectified_gradient
 from rationale.images import Pixels, load_image
@@ -46,6 +48,7 @@ class _Told:
     relevance: Relevance
     outcome: Outcome
     said: "_Said | None" = None
+    why_not: WhyNot | None = None
 
 
 class Looker:
@@ -109,6 +112,13 @@ class Looker:
                 header["sentence"], header["words"] = self._sentence(relevance)
             if question.word is not None:
                 header["word"] = self._word(parcel, seen, relevance, question, question.word)
+        if (
+            question.sentence
+            and question.against is not None
+            and not question.live
+            and self.model.explainer is not None
+        ):
+            header["why_not"] = self._why_not(seen, relevance, question)
         header["milliseconds"] = round(1000 * (perf_counter() - began), 1)
         return parcel.pack(header)
 
@@ -300,6 +310,18 @@ class Looker:
                 said = _Said(found[0], *words_without_maps(evidence, label, self.model.explainer, found[0]))
             told = self._told = replace(told, said=said)
         return told.said
+
+    def _why_not(self, seen: _Seen, relevance: Relevance, question: Question) -> dict[str, object]:
+        """Why the explained class and not the one that it is contrasted with, in words."""
+        told = self._told
+        assert told is not None
+        assert question.against is not None
+        if told.why_not is None:
+            target = int(relevance.targets[0])
+            found = why_not(self.model, seen.view, target, question.against, composite=question.composite)
+            told = self._told = replace(told, why_not=found)
+        assert told.why_not is not None
+        return told.why_not.as_dict()
 
     def _word(
         self, parcel: Parcel, seen: _Seen, relevance: Relevance, question: Question, wanted: WordAsked

@@ -200,6 +200,7 @@ class Page {
       },
       sentence: () => true,
       words: () => true,
+      why_not: () => true,
       word: () => old.word && this.word?.step === old.word.step && this.word.contrast === old.word.contrast,
     };
     const carry = (part, array) => {
@@ -212,6 +213,7 @@ class Page {
     carry("backward", "backward");
     carry("sentence", "sentence");
     carry("words", "words");
+    carry("why_not", "why_not");
     carry("word", "word");
   }
 

@@ -5,6 +5,8 @@ export function mount(root, page) {
   const heading = el("h2", {}, el("span.label"), el("span.probability"));
   const sentence = el("p.sentence", { hidden: true });
   const ofWord = el("p.hint.of-word", { hidden: true, "aria-live": "polite" });
+  const otherwise = el("p.sentence.otherwise", { hidden: true });
+  const borne = el("p.hint.borne", { hidden: true });
   const note = el("p.hint.note");
   const list = el("ol.classes");
   const any = el("input", { type: "text", list: "labels", placeholder: "Another class …", "aria-label": "Explain another class", title: "Type the name of any class, to explain it" });
@@ -14,7 +16,7 @@ export function mount(root, page) {
   const sign = el("span");
   const absorbed = el("span.absorbed");
   const equation = el("p.equation", { title: "The score, where it came to lie: on the pixels, or in biases and stabilisers on the way" }, score, arrived, sign, absorbed);
-  root.append(heading, sentence, ofWord, list, any, labels, note, equation);
+  root.append(heading, sentence, ofWord, otherwise, borne, list, any, labels, note, equation);
   any.addEventListener("change", () => {
     const index = page.model.labels.indexOf(any.value);
     if (index >= 0) page.set({ target: index, against: null });
@@ -25,7 +27,7 @@ export function mount(root, page) {
 
   return (words) => {
     const { answer, model, state } = page;
-    const about = answer && [model.name, answer.best, answer.target, answer.against, JSON.stringify(page.word)].join();
+    const about = answer && [model.name, answer.best, answer.target, answer.against, JSON.stringify(page.word), answer.why_not?.counterfactual].join();
     if (!words && about === shown) return;
     shown = about;
     root.hidden = !answer;
@@ -42,6 +44,7 @@ export function mount(root, page) {
     sentence.hidden = !answer.sentence;
     spell(page, sentence);
     tell(page, ofWord);
+    compare(answer.why_not, otherwise, borne);
     fill(page, list);
     const target = model.labels[answer.target];
     say(note, state.against !== null && answer.against !== null
@@ -80,6 +83,16 @@ function spell(page, sentence) {
     word.classList.toggle("shown", shown);
     mark(word, "aria-pressed", Boolean(shown && page.word.kept));
   }
+}
+
+/** Why not the class that it is contrasted with: said only if the picture bears it out. */
+function compare(other, otherwise, borne) {
+  otherwise.hidden = !other?.counterfactual;
+  say(otherwise, other?.counterfactual ?? "");
+  const held = (other?.differences ?? []).filter((each) => each.holds).map((each) => `${each.phrase}: ${signed(-each.fall)} if blurred away, ${signed(-(each.elsewhere ?? 0))} if as much elsewhere`);
+  const text = !other ? "" : other.remark ?? `Checked on this picture: the margin of the scores changes by ${held.join("; ")}.`;
+  borne.hidden = !text;
+  say(borne, text);
 }
 
 const SHARES = { image: "picture", label: "class", words: "earlier words", biases: "biases", stabiliser: "stabiliser" };
