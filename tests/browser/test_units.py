@@ -67,7 +67,7 @@ def test_the_sheet_is_beside_the_channel_until_s(planted: Served, browser: Any) 
     assert box["x"] + box["width"] <= 1440
     page.keyboard.press("s")
     until(lambda: sheet.inner_text() == "")
-    assert "sheet=false" in page.url
+    until(lambda: "sheet=false" in page.evaluate("location.href"))
     page.keyboard.press("s")
     until(lambda: "It likes: corner" in sheet.inner_text())
     page.evaluate(f"location.hash = '#layer=parts&channel={DEAD}'")
