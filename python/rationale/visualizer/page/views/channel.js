@@ -25,7 +25,7 @@ export function mount(root, page) {
   method.addEventListener("change", () => page.set({ method: method.value }));
   const origin = segments("Backward from", ORIGINS, (value) => page.set({ origin: value }));
   const lock = button("Lock", "Keep this channel as the start while others are looked at (d)", () => toggleLock(page), { "aria-pressed": "false" });
-  const own = el("div.own", {}, numbers, el("div.panes", {}, fires.root, speaks.root), through.root);
+  const own = el("div.own", {}, numbers, el("div.panes", {}, fires.root, speaks.root), through.root, el("div", { id: "unit-sheet" }));
   root.append(heading, own, el("div.tools", {}, method, origin, lock), back.root);
 
   return (words) => {
