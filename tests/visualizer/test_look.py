@@ -3,6 +3,7 @@
 import json
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -74,11 +75,12 @@ def test_the_sentence_comes_with_a_model_that_has_one(
     mnist_model: Model, digits: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of pictures that stand still, for one class: a contrast of two has none."""
-    assert ask(Looker(mnist_model, 10**7), digits[0], sentence=True)[0]["sentence"] is None
+    mute = Model("mnist", mnist_model.directory, replace(mnist_model.description, explainer=None))
+    assert ask(Looker(mute, 10**7), digits[0], sentence=True)[0]["sentence"] is None
     said = SimpleNamespace(text="This is a 7.")
     monkeypatch.setattr(Model, "sentences", lambda model, relevance, count: [[said]])
-    assert ask(Looker(mnist_model, 10**7), digits[0], sentence=True)[0]["sentence"] == "This is a 7."
-    assert "sentence" not in ask(Looker(mnist_model, 10**7), digits[0], sentence=True, against=3)[0]
+    assert ask(Looker(mute, 10**7), digits[0], sentence=True)[0]["sentence"] == "This is a 7."
+    assert "sentence" not in ask(Looker(mute, 10**7), digits[0], sentence=True, against=3)[0]
 
 
 def test_layers_are_told_from_the_graph_with_branches_side_by_side() -> None:

@@ -3,10 +3,17 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from rationale.captions.birds import bird_regions, lexicon_path, read_lexicon
+from rationale.captions.digits import digit_language, digit_regions
 from rationale.captions.flight import flight_language, flight_regions
+from rationale.datasets import Dataset, dataset_of
 from rationale.datasets.dataset import Mask
+from rationale.datasets.mnist import Digits
+from rationale.datasets.strokes import measure_strokes
 from rationale.errors import DataError
 from rationale.explainer.language import Language
+from rationale.images import Pixels
+from rationale.model import Model
 
 
 @dataclass(frozen=True)
@@ -14,15 +21,35 @@ class Source:
     """How the pictures of a data set are spoken of.
 
     Attributes:
-        language: frames and phrases for the data set's attributes.
+        language: frames and phrases for the data set's attributes; None where captions are people's own.
         regions: bool (H, W) of each part that a phrase can name, made of the data set's own parts.
+        dataset: that of its pictures that are spoken of, with parts and attributes, where these are not all.
+        phrasings: of each picture's caption, the frames by turns.
+        lexicon: of people's own captions, word → region.
+        measure: finds the parts in any picture as the network sees it, where they need not be annotated.
     """
 
-    language: Language
+    language: Language | None
     regions: Callable[[Mapping[str, Mask]], dict[str, Mask]]
+    dataset: Callable[[], Dataset] | None = None
+    phrasings: int = 5
+    lexicon: Mapping[str, str] | None = None
+    measure: Callable[[Pixels], Mapping[str, Mask]] | None = None
 
 
-_SOURCES: dict[str, Callable[[], Source]] = {"flight": lambda: Source(flight_language(), flight_regions)}
+SOURCES: dict[str, Callable[[], Source]] = {
+    "flight": lambda: Source(flight_language(), flight_regions),
+    "cub": lambda: _birds(),
+    "cub-22": lambda: _birds(),
+    "mnist": lambda: Source(
+        digit_language(), digit_regions, Digits, phrasings=2, measure=lambda digit: measure_strokes(digit).parts
+    ),
+}
+
+
+def _birds() -> Source:
+    lexicon = read_lexicon(lexicon_path())
+    return Source(None, bird_regions(lexicon), lexicon=lexicon)
 
 
 def caption_source(dataset: str) -> Source:
@@ -31,9 +58,20 @@ def caption_source(dataset: str) -> Source:
     Raises:
         DataError: captions are not composed for it.
     """
-    if dataset not in _SOURCES:
-        raise DataError(f"no captions are composed for the data set {dataset!r}; there are {', '.join(_SOURCES)}")
-    return _SOURCES[dataset]()
+    if dataset not in SOURCES:
+        raise DataError(f"no captions are composed for the data set {dataset!r}; there are {', '.join(SOURCES)}")
+    return SOURCES[dataset]()
 
 
-__all__ = ["Source", "caption_source"]
+def spoken_of(model: Model) -> tuple[Dataset, Source]:
+    """The model's data set, with the pictures and attributes that captions are about, and how it is spoken of.
+
+    Raises:
+        DataError: captions are not composed for it.
+    """
+    dataset = dataset_of(model)
+    source = caption_source(dataset.name)
+    return (source.dataset() if source.dataset is not None else dataset), source
+
+
+__all__ = ["SOURCES", "Source", "caption_source", "spoken_of"]

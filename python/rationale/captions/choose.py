@@ -76,12 +76,13 @@ def captions_of(
     attributes: Mapping[str, str],
     densities: Mapping[str, float],
     subjects: Sequence[str],
+    most: int = 5,
+    turn: int = 0,
 ) -> list[Caption]:
-    """All phrasings of a picture's caption; none where nothing can be said of it."""
+    """So many phrasings of a picture's caption, the frames by turns; none where nothing can be said of it."""
     if not subjects:
         return []
     ordered = [subject for subject in language.subjects if subject in subjects]
-    return [
-        Caption(number, label, text, tuple(ordered), dict(densities))
-        for text, _ in phrasings(language, label, attributes, ordered)
-    ]
+    every = [text for text, _ in phrasings(language, label, attributes, ordered)]
+    chosen = dict.fromkeys((most * turn + each) % len(every) for each in range(min(most, len(every))))
+    return [Caption(number, label, every[frame], tuple(ordered), dict(densities)) for frame in sorted(chosen)]

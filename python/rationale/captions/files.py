@@ -15,12 +15,15 @@ from rationale.errors import DataError
 from rationale.explainer.vocabulary import tokens_of
 from rationale.resources import write_whole
 
-_COLUMNS = ("id", "class", "caption", "subjects")
+_COLUMNS = ("id", "class", "caption", "subjects", "weight")
 
 
 @dataclass(frozen=True)
 class Caption:
-    """What is said of one picture, and the relevance figures that chose it; `line` is where it stands in its file."""
+    """What is said of one picture, and the relevance figures that chose it.
+
+    `line` is where it stands in its file, `weight` how often it is learnt from beside the picture's others.
+    """
 
     id: str
     label: str
@@ -28,6 +31,7 @@ class Caption:
     subjects: tuple[str, ...] = ()
     densities: Mapping[str, float] = field(default_factory=dict)
     line: int = field(default=0, compare=False)
+    weight: float = 1.0
 
 
 def write_captions(path: Path, captions: Sequence[Caption]) -> Path:
@@ -35,10 +39,13 @@ def write_captions(path: Path, captions: Sequence[Caption]) -> Path:
     parts = list(dict.fromkeys(part for caption in captions for part in caption.densities))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_COLUMNS, *parts])
+    weighted = any(caption.weight != 1 for caption in captions)
+    columns = _COLUMNS if weighted else _COLUMNS[:-1]
+    writer.writerow([*columns, *parts])
     for caption in captions:
         figures = [f"{caption.densities[part]:.3g}" if part in caption.densities else "" for part in parts]
-        writer.writerow([caption.id, caption.label, caption.text, "+".join(caption.subjects), *figures])
+        weight = [f"{caption.weight:.3g}"] if weighted else []
+        writer.writerow([caption.id, caption.label, caption.text, "+".join(caption.subjects), *weight, *figures])
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text.getvalue())
     return path
@@ -90,10 +97,22 @@ def _captions_in(rows: "csv.DictReader[str]", path: Path) -> list[Caption]:
         if wrong := [part for part, density in densities.items() if not (math.isfinite(density) and density >= 0)]:
             raise DataError(f"{path}, line {rows.line_num}: {wrong[0]} has a density of {densities[wrong[0]]}")
         subjects = tuple(each for each in (row.get("subjects") or "").split("+") if each)
-        found.append(Caption(row["id"], row.get("class") or "", row["caption"], subjects, densities, rows.line_num))
+        weight = _weight(row.get("weight"), path, rows.line_num)
+        label = row.get("class") or ""
+        found.append(Caption(row["id"], label, row["caption"], subjects, densities, rows.line_num, weight))
     if not found:
         raise DataError(f"{path}: holds no captions")
     return found
+
+
+def _weight(text: str | None, path: Path, line: int) -> float:
+    try:
+        weight = float(text) if text else 1.0
+    except ValueError as error:
+        raise DataError(f"{path}, line {line}: {error}") from error
+    if not (math.isfinite(weight) and weight > 0):
+        raise DataError(f"{path}, line {line}: has a weight of {weight}")
+    return weight
 
 
 def by_picture(captions: Sequence[Caption], ids: Sequence[str], path: Path) -> list[list[Caption]]:

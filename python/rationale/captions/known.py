@@ -1,8 +1,8 @@
-"""Pictures whose parts are known: those of the model's own data set, told by their content."""
+"""Pictures whose parts are known: those of the model's own data set, told by their content, or any that is measured."""
 
 from pathlib import Path
 
-from rationale.captions import caption_source
+from rationale.captions import SOURCES, Source, caption_source
 from rationale.captions.measured import view_regions
 from rationale.datasets import DATASETS, dataset_of
 from rationale.datasets.dataset import Mask
@@ -22,7 +22,13 @@ class KnownRegions:
         self._places: dict[str, tuple[str, int, Path]] = {}  # split, row and file, by the file's name
         self._splits = {}
         name = model.description.dataset
-        if model.description.explainer is None or name not in DATASETS or not is_at_hand(name):
+        self._source: Source | None = None
+        if model.description.explainer is None or name not in DATASETS:
+            return
+        if name in SOURCES and (source := caption_source(name)).measure is not None:
+            self._source = source
+            return
+        if not is_at_hand(name):
             return
         try:
             dataset = dataset_of(model)
@@ -36,7 +42,10 @@ class KnownRegions:
 
     def of(self, picture: Path) -> dict[str, Mask] | None:
         """Bool (H, W) of each part where the network sees it; None for a picture that is not known."""
-        if picture.name not in self._places:
+        source = self._source
+        if source is not None and source.measure is not None:
+            return source.regions(source.measure(self._model.view(picture)))
+        if source is None or picture.name not in self._places:
             return None
         split, row, path = self._places[picture.name]
         parts = self._splits[split].parts
@@ -44,4 +53,4 @@ class KnownRegions:
             same = picture.stat().st_size == path.stat().st_size and file_digest(picture) == file_digest(path)
         except OSError:
             return None
-        return view_regions(self._model, self._source, parts[row]) if same and parts is not None else None
+        return view_regions(self._model, source, parts[row]) if same and parts is not None else None

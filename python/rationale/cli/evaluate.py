@@ -87,12 +87,22 @@ def evaluate_sentences_command(
         str, typer.Option("--model", "-m", help="One of the project's models with an explainer.")
     ] = "flight",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Snapshots and figures.")] = None,
+    only_faithfulness: Annotated[
+        bool, typer.Option("--only-faithfulness", help="Only blur what sentences name, beside what they do not.")
+    ] = False,
+    pictures: Annotated[int, typer.Option("--pictures", min=2, help="Test pictures of which parts are blurred.")] = 60,
 ) -> None:
-    """Train and measure five generators of sentences, three seeds each, on captions by heatmap and by lot."""
+    """Measure sentences: five generators, three seeds, captions by heatmap and by lot; and how faithful they are."""
+    from rationale.render.terminal import progress_bar
     from rationale.reproduce import write_results
+    from rationale.reproduce.faithfulness import reproduce_faithfulness
     from rationale.reproduce.sentences import reproduce_sentences
 
-    reproduce_sentences(model, out or Path("out") / "reproduce" / model / "sentences")
+    folder = out or Path("out") / "reproduce" / model / "sentences"
+    if not only_faithfulness:
+        reproduce_sentences(model, folder)
+    with progress_bar("blurring") as advance:
+        reproduce_faithfulness(model, folder, pictures, lambda kind, done, total: advance(done, total, kind))
     print(f"wrote {write_results()}")
 
 

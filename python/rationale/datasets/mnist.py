@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rationale.datasets.dataset import OnDemand, Split
+from rationale.datasets.strokes import MEASURED_AS, Strokes, measure_strokes
 from rationale.errors import DataError
 from rationale.fetching import derived_folder, fetched
 
 COUNT = 70_000
+SPOKEN_OF = {"train": 4_000, "val": 500, "test": 1_000}
 SPLITS = {"train": (0, 50_000), "val": (50_000, 60_000), "test": (60_000, 70_000)}
 
 
@@ -37,6 +40,39 @@ class Mnist:
         ids = [f"{name}/{number:05d}" for number in range(stop - start)]
         images = self._images[start:stop]
         return Split(name, ids, images, self._labels[start:stop].astype(np.int64), OnDemand(images, _ink))
+
+
+class Digits(Mnist):
+    """The first digits of each split, with the strokes that were measured in them, on demand: to be spoken of."""
+
+    def split(self, name: str) -> Split:
+        """The split `train`, `val` or `test`."""
+        whole = super().split(name)
+        count = SPOKEN_OF[name]
+        strokes = OnDemand(range(count), _Measured(whole.images))
+        return Split(
+            whole.name,
+            whole.ids[:count],
+            whole.images[:count],
+            whole.labels[:count],
+            OnDemand(whole.images[:count], _ink),
+            parts=OnDemand(strokes, lambda found: found.parts),
+            attributes=OnDemand(strokes, lambda found: found.attributes),
+            annotated=f"strokes {MEASURED_AS}",
+        )
+
+
+class _Measured:
+    """Strokes of digits, each measured once."""
+
+    def __init__(self, images: Sequence[NDArray[np.uint8]]) -> None:
+        self._images = images
+        self._known: dict[int, Strokes] = {}
+
+    def __call__(self, row: int) -> Strokes:
+        if row not in self._known:
+            self._known[row] = measure_strokes(np.asarray(self._images[row]))
+        return self._known[row]
 
 
 def _ink(digit: NDArray[np.uint8]) -> NDArray[np.bool_]:

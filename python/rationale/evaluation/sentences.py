@@ -21,10 +21,11 @@ Parts = Sequence[Sequence[str]]
 
 @dataclass(frozen=True)
 class Said:
-    """What a generator said of one picture: its words, and their reading if they are of the language."""
+    """What a generator said of one picture: its words, their reading if they are of the language, the regions named."""
 
     tokens: tuple[str, ...]
     reading: Reading | None
+    parts: tuple[str, ...] = ()
 
 
 def say(explainer: Explainer, evidence: Evidence, labels: NDArray[np.int64], *, free: bool = False) -> list[Said]:
@@ -34,13 +35,15 @@ def say(explainer: Explainer, evidence: Evidence, labels: NDArray[np.int64], *, 
     for row, label in enumerate(labels):
         (best,) = explainer.decoded(evidence[[row]], int(label), 1, free=free)
         tokens = tuple(vocabulary.decode(best.words))
-        found.append(Said(tokens, language.read(tokens) if language else None))
+        reading = language.read(tokens) if language else None
+        known = dict.fromkeys(explainer.spoken.lexicon[each] for each in tokens if each in explainer.spoken.lexicon)
+        found.append(Said(tokens, reading, reading.parts if reading else tuple(known)))
     return found
 
 
 def parts_named(said: Sequence[Said]) -> list[tuple[str, ...]]:
-    """Parts that each sentence names; none for one that is not of the language."""
-    return [each.reading.parts if each.reading else () for each in said]
+    """Parts that each sentence names; none for one that is not of the language, where there is one."""
+    return [each.parts for each in said]
 
 
 def consistencies(named: Parts, densities: Densities) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """The generator at work: evidence for a class in, sentences with what they claim out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +32,7 @@ class Spoken:
         variant: one of `speaker.VARIANTS`.
         length: of the longest sentence, in words.
         weights: first digits of the SHA-256 of the weights that speak these words.
+        lexicon: word → region, where words are people's own and not of a language.
     """
 
     vocabulary: Vocabulary
@@ -40,6 +41,7 @@ class Spoken:
     variant: str
     length: int
     weights: str = ""
+    lexicon: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks that something can be said of each class.
@@ -63,6 +65,7 @@ class _File:
     vocabulary: tuple[str, ...]
     language: Language | None
     weights: str
+    lexicon: dict[str, str] = field(default_factory=dict)
 
 
 def write_spoken(path: Path, spoken: Spoken) -> None:
@@ -74,6 +77,7 @@ def write_spoken(path: Path, spoken: Spoken) -> None:
         "weights": spoken.weights,
         "vocabulary": list(spoken.vocabulary.words),
         "language": spoken.language.as_dict() if spoken.language else None,
+        **({"lexicon": dict(spoken.lexicon)} if spoken.lexicon else {}),
     }
     write_whole(path, as_json(content, indent=1) + "\n")
 
@@ -87,7 +91,13 @@ def read_spoken(path: Path) -> Spoken:
     try:
         known = msgspec.json.decode(path.read_bytes(), type=_File)
         return Spoken(
-            Vocabulary(known.vocabulary), known.language, known.classes, known.variant, known.length, known.weights
+            Vocabulary(known.vocabulary),
+            known.language,
+            known.classes,
+            known.variant,
+            known.length,
+            known.weights,
+            known.lexicon,
         )
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read ({error}); `rationale train explainer` writes it") from error
@@ -238,6 +248,8 @@ class Explainer:
         """
         language = self.spoken.language
         tokens = self.spoken.vocabulary.decode(decoded.words)
+        if language is None and self.spoken.lexicon:
+            return self._in_own_words(tokens, decoded.log_probability, label, probabilities)
         reading = language.read(tokens) if language is not None else None
         as_said = pieces = _pieces(tokens, reading)
         best, probability = probabilities[0]
@@ -251,6 +263,27 @@ class Explainer:
             text = f"{text[:-1]}; it could also be {language.nouns[rival] if language else rival}."
         places = _places(as_said, pieces, language.spelling if language else {})
         return Sentence(text, tuple(tokens), decoded.log_probability, mentions, places)
+
+    def _in_own_words(
+        self, tokens: list[str], log_probability: float, label: int, probabilities: Sequence[tuple[int, float]]
+    ) -> Sentence:
+        """People's own words say nothing of the class: it is put before them; the lexicon tells what words mean."""
+        best, probability = probabilities[0]
+        sure = label != best or probability >= self.sure
+        verb = "would be" if label != best else "is" if sure else "is probably"
+        before = f"This {verb} {with_article(self.spoken.classes[label])}: "
+        own = sentence_of(tokens)
+        text = before + own[:1].lower() + own[1:]
+        places, mentions, said = [], [], []
+        for token in tokens:
+            said.append(token)
+            end = len(before) + len(sentence_of(said)) - 1
+            places.append((end - len(token), end))
+            if token in self.spoken.lexicon:
+                mentions.append(Mention(token, end - len(token), end, self.spoken.lexicon[token], {}))
+        if not sure and len(probabilities) > 1:
+            text = f"{text[:-1]}; it could also be {with_article(self.spoken.classes[probabilities[1][0]])}."
+        return Sentence(text, tuple(tokens), log_probability, tuple(mentions), tuple(places))
 
     def utterance(self, evidence: Evidence, label: int, words: Sequence[str]) -> Utterance:
         """A sentence about one picture, to be asked why it has these words."""
@@ -272,6 +305,11 @@ class Explainer:
                     logs = utterance.log_probabilities[step]
                     found.append(WordStart(step, word, max(others, key=lambda each: float(logs[each]))))
         return found
+
+
+def with_article(noun: str) -> str:
+    """A noun behind “a” or “an”."""
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
 def _pieces(tokens: Sequence[str], reading: Reading | None) -> list[list[str]]:

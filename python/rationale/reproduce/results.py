@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rationale.reproduce.faithfulness import faithfulness_table
 from rationale.reproduce.measure import measurements_directory
 from rationale.reproduce.sentence_tables import sentence_tables
 from rationale.resources import write_whole
@@ -218,10 +219,12 @@ def _photograph_speed(name: str) -> str:
 
 def sentences_of(name: str) -> list[str]:
     """What was measured of a model's sentences; nothing for a model without them."""
-    figures = _read(f"{name}-sentences")
-    if figures is None:
-        return []
-    return [_section(title, figures, rows, remark) for title, rows, remark in sentence_tables(name, figures)]
+    found = []
+    for kind, tables in (("sentences", sentence_tables), ("faithfulness", lambda *known: [faithfulness_table(*known)])):
+        figures = _read(f"{name}-{kind}")
+        if figures is not None:
+            found += [_section(title, figures, rows, remark) for title, rows, remark in tables(name, figures)]
+    return found
 
 
 def _heatmaps() -> list[str]:

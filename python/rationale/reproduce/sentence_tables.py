@@ -17,7 +17,8 @@ _LANGUAGE = ("METEOR", "CIDEr", "BLEU-4", "class_similarity", "class_rank", "per
 def sentence_tables(name: str, figures: dict[str, Any]) -> list[Table]:
     """Title, rows and remark of each table."""
     runs = figures["runs"]
-    return [_consistency(name, figures, runs), _claims(name, figures, runs), _language(name, figures, runs)]
+    claims = [_claims(name, figures, runs)] if figures["template"]["choices"] else []
+    return [_consistency(name, figures, runs), *claims, _language(name, figures, runs)]
 
 
 def _of(runs: Runs, captions: str, variant: str) -> Runs:

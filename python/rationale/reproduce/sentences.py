@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rationale.captions import Source, caption_source
+from rationale.captions import spoken_of
 from rationale.captions.files import by_picture, read_captions
 from rationale.captions.make import attributes_of
 from rationale.captions.measured import Measured, measured, view_regions
-from rationale.datasets import dataset_of
+from rationale.datasets import Dataset
 from rationale.errors import OptionError
 from rationale.evaluation.caption_metrics import class_similarities, distinct, field_metrics, ranks
 from rationale.evaluation.probe import fit_probe
@@ -60,7 +60,7 @@ def reproduce_sentences(name: str, folder: Path) -> Figures:
         raise OptionError(f"the experiment is about the project's own models, {known}, not {name!r}")
     model = Model.load(name)
     jobs = [(name, which, seed, folder) for seed in SEEDS for which in (LINKED, UNLINKED)]
-    measured_for(model, caption_source(dataset_of(model).name))  # before processes would measure it twice
+    measured_for(model)  # before processes would measure it twice
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=context) as pool:
         found = [each for job in pool.map(_train_and_measure, jobs) for each in job]
@@ -89,9 +89,8 @@ def draw_sentences(model: Model, path: Path) -> Path:
 
     Ties go by the order of the test split; what is drawn is what the shipped generator says.
     """
-    dataset = dataset_of(model)
+    dataset, source = spoken_of(model)
     split = dataset.split(SPLIT)
-    source = caption_source(dataset.name)
     known = measured(model, split, source, of_labels=False)
     assert split.parts is not None
     assert model.explainer is not None
@@ -118,9 +117,9 @@ def draw_sentences(model: Model, path: Path) -> Path:
     return path
 
 
-def measured_for(model: Model, source: Source) -> dict[str, Measured]:
+def measured_for(model: Model) -> dict[str, Measured]:
     """What is known of each split: for the label where it is learnt from, for the prediction where it is measured."""
-    dataset = dataset_of(model)
+    dataset, source = spoken_of(model)
     return {
         split: measured(model, dataset.split(split), source, of_labels=split != SPLIT)
         for split in ("train", "val", SPLIT)
@@ -164,12 +163,11 @@ def _train_and_measure(job: tuple[str, str, int, Path]) -> list[Figures]:
 
 def measure(model: Model, explainer: Explainer, network: SequenceNetwork) -> Figures:
     """All figures of one generator on the test split."""
-    dataset = dataset_of(model)
+    dataset, source = spoken_of(model)
     split = dataset.split(SPLIT)
-    known = measured(model, split, caption_source(dataset.name), of_labels=False)
-    attributes, labels, densities = attributes_of(split), known.labels, known.densities
+    known = measured(model, split, source, of_labels=False)
+    labels, densities = known.labels, known.densities
     said = say(explainer, known.evidence, labels)
-    free = say(explainer, known.evidence, labels, free=True)
     named = parts_named(said)
     order = np.random.default_rng(1).permutation(len(known))
     elsewhere = parts_named(say(explainer, known.evidence[order], labels))
@@ -179,17 +177,20 @@ def measure(model: Model, explainer: Explainer, network: SequenceNetwork) -> Fig
         "shuffled": _mean(consistencies(elsewhere, densities)),
         "commonest": _mean(consistencies(commonest(named, labels), densities)),
         "others": _mean(with_the_others(named, densities, labels)),
-        "grammar": float(np.mean([each.reading is not None for each in said])),
-        "class_word": float(np.mean(_class_right(explainer, said, labels))),
-        "free_grammar": float(np.mean([each.reading is not None for each in free])),
-        "free_class_word": float(np.mean(_class_right(explainer, free, labels))),
         "choices": {},
         "when_said": {},
         "sentences": [" ".join(each.tokens) for each in said],
         "consistencies": [None if np.isnan(value) else round(float(value), 4) for value in own],
     }
-    assert explainer.spoken.language is not None
-    for attribute in told_attributes(explainer.spoken.language):
+    language = explainer.spoken.language
+    if language is None:  # people's own words are held to no grammar, and claim no attributes
+        return figures | _language_figures(model, explainer, network, known, said)
+    attributes = attributes_of(split)
+    free = say(explainer, known.evidence, labels, free=True)
+    for name, each in (("", said), ("free_", free)):
+        figures[f"{name}grammar"] = float(np.mean([one.reading is not None for one in each]))
+        figures[f"{name}class_word"] = float(np.mean(_class_right(explainer, each, labels)))
+    for attribute in told_attributes(language):
         values, shares = value_probabilities(explainer, known.evidence, labels, attribute)
         chosen = [values[number] for number in shares.argmax(axis=1)]
         figures["choices"] |= _choices(attribute, chosen, [each[attribute] for each in attributes], values)
@@ -229,8 +230,7 @@ def _language_figures(
     references = [[tokens_of(caption.text) for caption in each] for each in chosen]
     sentences = [each.tokens for each in said]
     language = explainer.spoken.language
-    assert language is not None
-    hidden = frozenset().union(*language.class_words.values())
+    hidden = frozenset[str]().union(*(language.class_words.values() if language is not None else ()))
     classes = explainer.spoken.classes
     of_class = {
         number: [_without(tokens_of(each.text), hidden) for each in captions if each.label == label]
@@ -266,7 +266,8 @@ def perplexity(
 
 def sentence_speed(model: Model, pictures: int = 20) -> Figures:
     """Seconds that sentences take beyond the heatmap, for one picture: the median and the least of some."""
-    split = dataset_of(model).split(SPLIT)
+    dataset, _ = spoken_of(model)
+    split = dataset.split(SPLIT)
     seconds = []
     if model.explainer is None:
         return {}
@@ -282,20 +283,27 @@ def sentence_speed(model: Model, pictures: int = 20) -> Figures:
 
 def template_figures(model: Model) -> Figures:
     """A template that names the three densest parts (consistent by construction), its attributes by a linear probe."""
-    dataset = dataset_of(model)
-    source = caption_source(dataset.name)
-    known = measured_for(model, source)
+    dataset, source = spoken_of(model)
+    known = measured_for(model)
+    found: Figures = {"choices": {}}
+    if source.language is not None:
+        found["choices"] = _probed(dataset, source.language, known)
+    top = [sorted(each, key=lambda part: -each[part])[:3] for each in known[SPLIT].densities]
+    found["consistency"] = _mean(consistencies(top, known[SPLIT].densities))
+    return found
+
+
+def _probed(dataset: Dataset, language: Language, known: Mapping[str, Measured]) -> dict[str, float]:
+    """Balanced accuracy of a linear probe for each attribute that can be told."""
     told = {split: attributes_of(dataset.split(split)) for split in ("train", SPLIT)}
     inputs = {split: _inputs(known[split], known["train"]) for split in ("train", SPLIT)}
-    found: Figures = {"choices": {}}
-    for attribute in told_attributes(source.language):
-        values = source.language.values(attribute)
+    found: dict[str, float] = {}
+    for attribute in told_attributes(language):
+        values = language.values(attribute)
         rows = [row for row, each in enumerate(told["train"]) if each[attribute] in values]
         probe = fit_probe(inputs["train"][rows], [told["train"][row][attribute] for row in rows])
         true = [each[attribute] for each in told[SPLIT]]
-        found["choices"] |= _choices(attribute, probe.choose(inputs[SPLIT]), true, values)
-    top = [sorted(each, key=lambda part: -each[part])[:3] for each in known[SPLIT].densities]
-    found["consistency"] = _mean(consistencies(top, known[SPLIT].densities))
+        found |= _choices(attribute, probe.choose(inputs[SPLIT]), true, values)
     return found
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rationale.captions import caption_source
+from rationale.captions import spoken_of
 from rationale.captions.choose import PARTS, sayable
 from rationale.captions.files import Caption, by_picture, check_truth, read_captions
 from rationale.captions.make import SPLITS, attributes_of
 from rationale.captions.measured import Measured, measured
-from rationale.datasets import Dataset, Split, dataset_of
+from rationale.datasets import Dataset, Split
 from rationale.errors import DataError, ModelError, OutputError
 from rationale.evaluation.probe import fit_probe
 from rationale.explainer.decoding import greedy, sample
@@ -58,6 +58,8 @@ class Lessons:
         language: of composed captions, or None.
         classes: labels of the classes.
         identity: what all that was made of.
+        weights: how often each picture's captions are learnt from beside its others; alike where None.
+        lexicon: word → region, of people's own captions.
     """
 
     evidence: Evidence
@@ -68,6 +70,8 @@ class Lessons:
     language: Language | None
     classes: tuple[str, ...]
     identity: dict[str, str]
+    weights: list[list[float]] | None = None
+    lexicon: Mapping[str, str] | None = None
 
 
 def lessons_of(model: Model, captions: Path, report: Callable[[int, int], None] = lambda done, total: None) -> Lessons:
@@ -77,8 +81,7 @@ def lessons_of(model: Model, captions: Path, report: Callable[[int, int], None] 
         DataError: the captions are damaged, lack a class or a picture, or share no word; see `read_captions`.
     """
     how = model.explainer_settings
-    dataset = dataset_of(model)
-    source = caption_source(dataset.name)
+    dataset, source = spoken_of(model)
     told = read_captions(captions)
     splits = [dataset.split(name) for name in (("train", "val") if how.with_val else ("train",))]
     check_truth(told, _classes_of(dataset), captions)
@@ -86,8 +89,9 @@ def lessons_of(model: Model, captions: Path, report: Callable[[int, int], None] 
     chosen = by_picture(told, ids, captions)
     texts = [[tokens_of(caption.text) for caption in each] for each in chosen]
     _check_lengths(texts, chosen, SequenceNetwork.load(how.network).steps, captions)
-    is_composed = any(source.language.read(words) is not None for each in texts for words in each)
-    language = source.language if is_composed else None  # people's own words are not held to it
+    composed = source.language
+    is_composed = composed is not None and any(composed.read(words) is not None for each in texts for words in each)
+    language = composed if is_composed else None  # people's own words are not held to it
     vocabulary = Vocabulary.of_captions((text for each in texts for text in each), how.minimum_count)
     encoded = [[tuple(vocabulary.encode(text)) for text in each] for each in texts]
     _check_known(encoded, chosen, captions)
@@ -112,6 +116,8 @@ def lessons_of(model: Model, captions: Path, report: Callable[[int, int], None] 
             "language": short_digest(as_json(language.as_dict()).encode()) if language is not None else "",
             "[explainer] in model.toml": short_digest(repr((how.grid, how.minimum_count)).encode()),
         },
+        [[caption.weight for caption in each] for each in chosen],
+        source.lexicon,
     )
 
 
@@ -235,7 +241,8 @@ def train_explainer(
         path = folder / "explainer.caffemodel"
         write_whole(path, weights.read_bytes())
         length, digest = stage.network.steps - 1, weights_digest(path)
-        spoken = Spoken(known.vocabulary, known.language, known.classes, variant, length, digest)
+        lexicon = {word: part for word, part in (known.lexicon or {}).items() if word in known.vocabulary}
+        spoken = Spoken(known.vocabulary, known.language, known.classes, variant, length, digest, lexicon)
         write_spoken(folder / "explainer.json", spoken)
     return path
 
@@ -338,7 +345,7 @@ class Stage:
         lessons = self.lessons
         rows = balanced_rows(lessons.labels, self.count, random)
         half = self.count // 2 if lessons.language is not None else self.count
-        sentences = [_any(lessons.captions[row], random) for row in rows[:half]]
+        sentences = [self._caption(int(row), random) for row in rows[:half]]
         asides = [self._aside(int(row), random) for row in rows[half:]]
         read, said = shifted([*sentences, *(words for words, _ in asides)], self.network.steps)
         weights = np.zeros(said.shape)
@@ -360,7 +367,7 @@ class Stage:
         lessons = self.lessons
         rows = balanced_rows(lessons.labels, self.count, random)
         half = self.count // 2
-        taught = [_any(lessons.captions[row], random) for row in rows[:half]]
+        taught = [self._caption(int(row), random) for row in rows[:half]]
         spoken = rows[half:]
         begun = self.speaker.begin(lessons.evidence[spoken], lessons.labels[spoken], self.variant)
         length = self.network.steps - 1
@@ -404,6 +411,14 @@ class Stage:
         evidence = self.lessons.evidence[rows]
         inputs = long_inputs(read, evidence, self.lessons.labels[rows], self.classes, self.variant)
         return {"loss": self.solver.update(inputs, gradient), **measured}
+
+    def _caption(self, row: int, random: np.random.Generator) -> tuple[int, ...]:
+        """One of a picture's captions, drawn by their weights."""
+        captions, weights = self.lessons.captions[row], self.lessons.weights
+        if weights is None or len(set(weights[row])) == 1:
+            return _any(captions, random)  # type: ignore[no-any-return]
+        shares = np.array(weights[row])
+        return captions[int(random.choice(len(captions), p=shares / shares.sum()))]
 
     def _aside(self, row: int, random: np.random.Generator) -> tuple[tuple[int, ...], list["Choice"]]:
         """A sentence about parts drawn by lot, and where in it a value is chosen: only these words are learnt from."""
