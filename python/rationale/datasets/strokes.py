@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import convolve
+from scipy.ndimage import convolve, distance_transform_edt
 from skimage.measure import label, moments_central, regionprops
-from skimage.morphology import dilation, disk, skeletonize
+from skimage.morphology import dilation, skeletonize
 from skimage.transform import probabilistic_hough_line, resize
 
 from rationale.datasets.dataset import Mask
@@ -58,12 +58,12 @@ def measure_strokes(digit: Pixels) -> Strokes:
     skeleton = _pruned(skeletonize(ink))
     counts = convolve(skeleton.astype(int), _NEIGHBOURS, mode="constant") * skeleton
     ends = counts == 1
-    crossing = label(dilation(counts >= 3, disk(_TIMES)), connectivity=2)
+    crossing = label(_grown(counts >= 3, _TIMES), connectivity=2)
     meetings = int(crossing.max())
     if ends.any():
-        parts["ends"] = dilation(ends, disk(2 * _TIMES))
+        parts["ends"] = _grown(ends, 2 * _TIMES)
     if meetings:
-        parts["meeting"] = dilation(crossing > 0, disk(_TIMES))
+        parts["meeting"] = _grown(crossing > 0, _TIMES)
     bar, stem = _lines(skeleton, box, parts)
     parts["whole"] = ink
     attributes = {
@@ -90,7 +90,7 @@ def _loops(large: NDArray[np.float64], box: tuple[int, ...], parts: dict[str, Ma
     top, bottom = box[:2]
     largest = sorted(holes, key=lambda each: -each.area)[:2]
     enclosed = np.isin(paper, [each.label for each in largest])[1:-1, 1:-1]
-    parts["loops"] = dilation(enclosed, disk(3 * _TIMES))
+    parts["loops"] = _grown(enclosed, 3 * _TIMES)
     if len(largest) == 2:
         return "two"
     first, _, last, _ = largest[0].bbox
@@ -111,12 +111,13 @@ def _pruned(skeleton: Mask) -> Mask:
     for _ in range(3):
         counts = convolve(kept.astype(int), _NEIGHBOURS, mode="constant") * kept
         knots = dilation(counts >= 3, np.ones((3, 3), bool)) & kept
+        beside = dilation(knots, np.ones((3, 3), bool))
         branches = label(kept & ~knots, connectivity=2)
         gone = np.zeros_like(kept)
         for each in regionprops(branches):
             own = branches == each.label
             at_end = bool((own & (counts == 1)).any())
-            joined = bool((dilation(own, np.ones((3, 3), bool)) & knots).any())
+            joined = bool((own & beside).any())
             if at_end and joined and each.area <= _SPUR:
                 gone |= own
         if not gone.any():
@@ -130,7 +131,7 @@ def _lines(skeleton: Mask, box: tuple[int, ...], parts: dict[str, Mask]) -> tupl
     top, bottom, left, right = box
     height, width = bottom - top, right - left
     least = max(int(_STRAIGHT * min(height, width)), 6)
-    drawn = dilation(skeleton, disk(_TIMES // 2))
+    drawn = _grown(skeleton, _TIMES // 2)
     found = probabilistic_hough_line(drawn, threshold=10, line_length=least, line_gap=_TIMES, rng=0)
     across, down = ("none", 0.0), ("none", 0.0)
     for (x0, y0), (x1, y1) in found:
@@ -152,13 +153,18 @@ def _line(shape: tuple[int, ...], start: tuple[int, int], end: tuple[int, int]) 
     mask = np.zeros(shape, bool)
     columns, rows = (np.linspace(start[each], end[each], steps).round().astype(int) for each in (0, 1))
     mask[rows, columns] = True
-    return np.asarray(dilation(mask, disk(2 * _TIMES)))
+    return np.asarray(_grown(mask, 2 * _TIMES))
 
 
 def _slant(weights: NDArray[np.float64]) -> str:
     moments = moments_central(weights, order=2)
     lean = moments[1, 1] / moments[2, 0] if moments[2, 0] > 0 else 0.0  # columns to the right per row downwards
     return "right" if lean < -_SLANT else "left" if lean > _SLANT else "none"
+
+
+def _grown(mask: Mask, radius: float) -> Mask:
+    """The pixels that are at most so far from a region: a dilation by a disc."""
+    return np.asarray(distance_transform_edt(~mask) <= radius) if mask.any() else np.zeros(mask.shape, bool)
 
 
 def _reduced(mask: Mask) -> Mask:
