@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 
 COMMA := ,
 
-.PHONY: help setup caffe peers chromium serve demo test lint lowest card-source bench units reproduce reproduce-sentences \
+.PHONY: help setup caffe peers chromium serve demo test lint lowest card-source bench units reproduce reproduce-sentences explainers birds-full \
 	reproduce-quick fresh wheels docker docker-test clean
 help:
 	@echo "make setup      build and install everything (once)"
@@ -23,6 +23,8 @@ help:
 	@echo "make serve      open the live page: camera, drawing, video or photograph"
 	@echo "make reproduce  train, measure, write docs/results.md"
 	@echo "make reproduce-sentences  only the experiment with sentences"
+	@echo "make explainers  five generators of sentences for each of mnist, flight and cub"
+	@echo "make birds-full  all 200 birds, by the original's recipe"
 	@echo "make reproduce-quick  the same from the shipped weights, in minutes"
 	@echo "make fresh      follow the README on a bare Debian and time it (root, debootstrap)"
 	@echo "make wheels     wheels that need no library and no compiler, for Debian's Pythons, in out/wheels (root)"
@@ -130,6 +132,24 @@ reproduce: $(BIN)/metrics
 # Only the sentences: five generators, three seeds, two kinds of captions.
 reproduce-sentences: $(BIN)/metrics
 	$(BIN)/rationale evaluate sentences --model flight
+	$(BIN)/rationale evaluate sentences --model mnist
+	$(BIN)/rationale captions make --model cub
+	$(BIN)/rationale evaluate sentences --model cub
+
+# The five models of Hendricks et al. 2016 for each of the three sets, on captions by heatmap: under out/train.
+explainers: setup
+	$(BIN)/rationale captions make --model cub
+	for model in mnist flight cub; do \
+	  for variant in definition description explanation-label explanation-dis explanation; do \
+	    $(BIN)/rationale train explainer --model $$model --variant $$variant --seed 1 --threads 1 || exit 1; done; done
+
+# All 200 birds with the sizes and numbers of updates of the original: most of a day on two cores.
+birds-full: setup
+	$(BIN)/rationale data fetch cub
+	test -f out/cub-200/model.toml || $(BIN)/rationale train new out/cub-200 --dataset cub --like cub --explainer
+	$(BIN)/rationale train classifier --model out/cub-200 --out out/cub-200
+	$(BIN)/rationale captions make --model out/cub-200
+	$(BIN)/rationale train explainer --model out/cub-200 --out out/cub-200 --fit
 
 reproduce-quick: setup
 	$(BIN)/rationale reproduce --quick

@@ -41,8 +41,9 @@ def tells(page: Any, selector: str, words: str) -> None:
 
 def links(page: Any, words: str, *, lost: bool = False) -> None:
     """Waits until the address holds some words, or until they are `lost`."""
-    # Asked of the page itself: page.url waits for events that nobody handles meanwhile.
-    until(lambda: (words in page.evaluate("location.href")) != lost)
+    until(
+        lambda: (words in page.evaluate("location.href")) != lost
+    )  # page.url waits for events that nobody handles here
 
 
 def painted(page: Any, selector: str) -> float:

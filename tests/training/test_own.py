@@ -10,7 +10,9 @@ from PIL import Image
 from rationale.datasets import load_dataset
 from rationale.errors import DataError, ModelError, OutputError
 from rationale.model import Model
+from rationale.network import SequenceNetwork, Solver
 from rationale.training import train_classifier
+from rationale.training.original import fit_words
 from rationale.training.own import begin_model, lopsided
 
 
@@ -50,6 +52,29 @@ def test_definitions_of_photograph_models_fit_other_classes(photographs: Path, n
     assert not model.description.training.with_val
     assert "num_output: 2 " in (tmp_path / "mine" / "train_val.prototxt").read_text()
     assert model.description.files.weights == tmp_path / "mine" / "classifier.caffemodel"
+
+
+def test_a_generator_of_the_originals_sizes_fits_its_classes_and_words(photographs: Path, tmp_path: Path) -> None:
+    begin_model(tmp_path / "mine", Model.load("cub"), str(photographs), explainer=True)
+    model = Model.load(tmp_path / "mine")
+    how = model.explainer_settings
+    assert model.explainer is None  # yet to be trained
+    assert {path.name for path in fit_words(model, 1200)} == {
+        "explainer.prototxt", "explainer_step.prototxt", "sentence_classifier.prototxt",
+    }  # fmt: skip
+    assert not fit_words(model, 1200)
+    long, step = SequenceNetwork.load(how.network), SequenceNetwork.load(how.step)
+    long.lend_weights(step)
+    assert long.parameters("embedding")[0].shape == (1200, 1000)
+    assert [each.shape for each in step.parameters("explanation")][2:] == [(4000, 1000), (4000, 1000)]
+    assert (step.size("label", 1), step.size("where", 1), step.size("feature", 1)) == (2, 64, 512)
+    assert step.outputs["scores"][-1] == 1200
+    judge = SequenceNetwork.load(how.network.with_name("sentence_classifier.prototxt"))
+    assert judge.outputs["class"][-1] == 2
+    assert judge.steps >= long.steps
+    assert how.solver is not None
+    solver = Solver.load(how.solver, tmp_path)
+    assert (solver.parameter.type, solver.parameter.max_iter, solver.batch_size("words", 1)) == ("SGD", 15_000, 100)
 
 
 def test_what_cannot_begin_is_named(photographs: Path, mnist_model: Model, tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ def train_new_command(
     folder: Annotated[Path, typer.Argument(help="Where the new model goes.")],
     dataset: Annotated[str, typer.Option("--dataset", help="A directory of class directories, a list, or a data set.")],
     like: Annotated[str, typer.Option("--like", help="Whose definitions are taken.")] = "cub",
+    explainer: Annotated[
+        bool, typer.Option("--explainer", help="A generator of sentences too, of the original's sizes.")
+    ] = False,
 ) -> None:
     """Start a model of your own for your own photographs."""
     from rationale.datasets import load_dataset
@@ -24,7 +27,7 @@ def train_new_command(
     from rationale.training.own import begin_model
 
     _tell_of(load_dataset(dataset))
-    print(f"wrote {begin_model(folder, Model.load(like), dataset)}")
+    print(f"wrote {begin_model(folder, Model.load(like), dataset, explainer=explainer)}")
     place = shlex.quote(str(folder))
     print(f"train it: rationale train classifier --model {place} --out {place}")
 
@@ -77,6 +80,9 @@ def train_explainer_command(
         int | None, typer.Option("--iterations", min=1, help="End the relevance loss after so many updates.")
     ] = None,
     seed: SeedOption = None,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="Write the captions' number of words into the model's definitions first.")
+    ] = False,
     threads: ThreadsOption = None,
     weights: WeightsOption = None,
     gpu: GpuOption = None,
@@ -99,6 +105,14 @@ def train_explainer_command(
             return shown.enter_context(training_display(f"{loaded.name}, {stage}", folder, f"{name}.png"))
 
         written = train_explainer(
-            loaded, folder, variant, captions=captions, seed=seed, iterations=iterations, threads=threads, watch=watch
+            loaded,
+            folder,
+            variant,
+            captions=captions,
+            seed=seed,
+            iterations=iterations,
+            threads=threads,
+            fit=fit,
+            watch=watch,
         )
     print(f"wrote {written} and {written.with_suffix('.json').name}")

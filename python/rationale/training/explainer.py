@@ -30,6 +30,7 @@ from rationale.network import SequenceNetwork, Solver, on_threads
 from rationale.resources import as_json, write_whole
 from rationale.training.definitions import check_definitions
 from rationale.training.loop import Progress, Report, folder_of_its_own, last_update, run, seed_of
+from rationale.training.original import fit_words
 from rationale.training.rewards import (
     SentenceClassifier,
     balanced_rows,
@@ -174,6 +175,7 @@ def train_explainer(
     iterations: int | None = None,
     threads: int | None = None,
     shared: Path | None = None,
+    fit: bool = False,
     watch: Watch = lambda stage: lambda progress, last: None,
 ) -> Path:
     """Trains one of the five models and returns the path of explainer.caffemodel; explainer.json lies beside it.
@@ -190,6 +192,7 @@ def train_explainer(
         iterations: stop the relevance loss after so many updates.
         threads: of Caffe's layers and BLAS; all where None.
         shared: where the stages are kept that several of the five models have in common; `folder` where None.
+        fit: write the number of words into the model's definitions first.
         watch: given the name of a stage, returns what is told of its progress.
 
     Raises:
@@ -213,6 +216,8 @@ def train_explainer(
     with folder_of_its_own(folder), on_threads(threads) if threads else nullcontext():
         _check_variant(folder, variant)
         known = lessons or lessons_of(model, captions or how.captions)
+        if fit:
+            fit_words(model, len(known.vocabulary))
         check_definitions(model, known, judged=SWITCHES[variant][2])
         sees = (
             "explanation-label"

@@ -10,12 +10,27 @@ from rationale.errors import DataError, ModelError, OutputError
 from rationale.fetching import is_fetched
 from rationale.model import Model, available_models
 from rationale.resources import write_whole
+from rationale.training.original import original_definitions
 
 MOST_CLASSES_LISTED = 30
+_EXPLAINER = """
+[explainer]
+network = "explainer.prototxt"
+step = "explainer_step.prototxt"
+weights = "explainer.caffemodel"
+language = "explainer.json"
+captions = "captions.csv"
+unlinked = "captions-unlinked.csv"
+solver = "explainer_solver.prototxt"
+discriminative_solver = "explainer_discriminative_solver.prototxt"
+sentence_solver = "sentence_classifier_solver.prototxt"
+grid = [8, 8]
+minimum_count = 5
+"""
 _PURPOSES = {"train": "learn from", "val": "make choices by", "test": "measure with"}
 
 
-def begin_model(folder: Path, like: Model, dataset: str) -> Path:
+def begin_model(folder: Path, like: Model, dataset: str, *, explainer: bool = False) -> Path:
     """Writes model.toml and prototxt of a new model into `folder` and returns the path of its model.toml.
 
     Its labels are the classes of the data set; its weights, `classifier.caffemodel` in `folder`, are yet to be trained:
@@ -25,6 +40,7 @@ def begin_model(folder: Path, like: Model, dataset: str) -> Path:
         folder: made; must not hold a model yet.
         like: whose definitions are taken; one that can be trained.
         dataset: name of a data set, or a directory of class directories.
+        explainer: also the definitions of a generator of sentences, as Hendricks et al. 2016 had it.
 
     Raises:
         ModelError: `like` cannot be trained, or its number of classes stands not once in its definitions.
@@ -46,6 +62,9 @@ def begin_model(folder: Path, like: Model, dataset: str) -> Path:
     }
     written = {name: _with_classes(content, like, len(classes), name) for name, content in definitions.items()}
     written |= {files.solver.name: files.solver.read_text(encoding="utf-8"), "model.toml": text}
+    if explainer:
+        written |= original_definitions(like, len(classes))
+        written["model.toml"] += _EXPLAINER
     if (folder / "model.toml").exists():
         raise OutputError(f"{folder}: holds a model already; choose another directory")
     try:
