@@ -1,7 +1,7 @@
 """Captions that the heatmap selected. A data set brings a language and regions: one module here, one entry below."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
 from rationale.captions.birds import bird_regions, lexicon_path, read_lexicon
 from rationale.captions.digits import digit_language, digit_regions
@@ -26,6 +26,7 @@ class Source:
         dataset: that of its pictures that are spoken of, with parts and attributes, where these are not all.
         phrasings: of each picture's caption, the frames by turns.
         lexicon: of people's own captions, word → region.
+        checked: attributes whose claims are also measured together, under a name for them.
         measure: finds the parts in any picture as the network sees it, where they need not be annotated.
     """
 
@@ -35,6 +36,7 @@ class Source:
     phrasings: int = 5
     lexicon: Mapping[str, str] | None = None
     measure: Callable[[Pixels], Mapping[str, Mask]] | None = None
+    checked: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 SOURCES: dict[str, Callable[[], Source]] = {
@@ -42,7 +44,12 @@ SOURCES: dict[str, Callable[[], Source]] = {
     "cub": lambda: _birds(),
     "cub-22": lambda: _birds(),
     "mnist": lambda: Source(
-        digit_language(), digit_regions, Digits, phrasings=2, measure=lambda digit: measure_strokes(digit).parts
+        digit_language(),
+        digit_regions,
+        Digits,
+        phrasings=2,
+        measure=lambda digit: measure_strokes(digit).parts,
+        checked={"loops and ends": ("loops", "ends")},
     ),
 }
 

@@ -1,7 +1,7 @@
 """Do sentences belong to their pictures? Consistency with its controls, and whether what is claimed is true."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,3 +138,16 @@ def claims_when_made(said: Sequence[Said], attributes: Sequence[Mapping[str, str
     """For each sentence that claims something of an attribute, whether it is true."""
     made = [(each.reading.claims, true) for each, true in zip(said, attributes, strict=True) if each.reading]
     return [claims[attribute] == true[attribute] for claims, true in made if attribute in claims]
+
+
+def all_true(
+    said: Sequence[Said], attributes: Sequence[Mapping[str, str]], about: Collection[str] | None = None
+) -> list[bool]:
+    """For each sentence that claims something (of the attributes `about`, or of any), whether all of it is true."""
+    found = []
+    for each, true in zip(said, attributes, strict=True):
+        claims = each.reading.claims if each.reading else {}
+        checked = [claims[name] == true[name] for name in claims if about is None or name in about]
+        if checked:
+            found.append(all(checked))
+    return found

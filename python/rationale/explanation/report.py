@@ -28,6 +28,7 @@ SHOWN_CHANNELS = 6
 MOST_LABELS = 20  # that are true of one picture
 FEW_LAYERS = 8  # are all shown at once; of more, the topmost of each size, at most
 FIRST_LAYERS = 6
+LIGHT_WORDS = 8  # with a heatmap in a notebook
 MOST_GROUPS = 12  # classes by which an index of many pictures can be narrowed
 
 
@@ -106,7 +107,7 @@ def _shared_settings(parts: Sequence[Part]) -> list[tuple[str, str]]:
 def draw(explanation: "Explanation", light: bool = False) -> Part:
     """Draws the pictures of an explanation, so that its maps need not be kept.
 
-    With `light`, for a notebook that keeps its output: without the layers, photographs as JPEG.
+    With `light`, for a notebook that keeps its output: without the layers and contrasts of words, photographs as JPEG.
     """
     photo = jpeg_uri if light and not explanation.is_small else data_uri
     meaning, score, heatmap = explanation.meaning, explanation.score, explanation.heatmap
@@ -129,8 +130,8 @@ def draw(explanation: "Explanation", light: bool = False) -> Part:
         "against": explanation.against,
         "explained": target if explanation.against is None else f"{target} rather than {explanation.against}",
         "target_said": said(meaning, dict(classes)[target]),
-        "sentence": _pieces(explanation, colours),
-        "words": _word_views(explanation),
+        "sentence": _pieces(explanation, colours, light=light),
+        "words": _word_views(explanation, light=light),
         "why_not": _why_not_view(explanation),
         "others": [(each.text, each.probability) for each in explanation.sentences[1:]],
         "consistency": explanation.consistency,
@@ -159,9 +160,9 @@ def draw(explanation: "Explanation", light: bool = False) -> Part:
     }
 
 
-def _pieces(explanation: "Explanation", colours: Mapping[str, str]) -> list[dict[str, Any]]:
+def _pieces(explanation: "Explanation", colours: Mapping[str, str], *, light: bool) -> list[dict[str, Any]]:
     """The sentence in pieces, each with the part that it names, and the texts in it with the number of their word."""
-    places = {word.place: row for row, word in enumerate(explanation.words) if word.is_content}
+    places = {explanation.words[row].place: row for row in _words_to_look_at(explanation, light=light)}
     found, at = [], 0
     for text, part in explanation.sentence_pieces():
         inner: list[tuple[str, int | None]] = []
@@ -177,13 +178,21 @@ def _pieces(explanation: "Explanation", colours: Mapping[str, str]) -> list[dict
     return found
 
 
-def _word_views(explanation: "Explanation") -> dict[int, dict[str, Any]]:
-    """What is shown of each content word, by its number."""
-    return {row: _word_view(word) for row, word in enumerate(explanation.words) if word.is_content}
+def _word_views(explanation: "Explanation", *, light: bool) -> dict[int, dict[str, Any]]:
+    """What is shown of each content word, by its number; with `light` without contrasts, large maps smaller still."""
+    rows = _words_to_look_at(explanation, light=light)
+    return {row: _word_view(explanation.words[row], light=light) for row in rows}
 
 
-def _word_view(word: "Word") -> dict[str, Any]:
-    small = _halved(word.heatmap)
+def _words_to_look_at(explanation: "Explanation", *, light: bool) -> list[int]:
+    """Content words by their number; with `light` only those with which the picture had most to do."""
+    content = [row for row, word in enumerate(explanation.words) if word.is_content]
+    ranked = sorted(content, key=lambda row: -abs(explanation.words[row].fall))
+    return sorted(ranked[:LIGHT_WORDS] if light else ranked)
+
+
+def _word_view(word: "Word", *, light: bool) -> dict[str, Any]:
+    small = _halved(_halved(word.heatmap)) if light else _halved(word.heatmap)
     scale = symmetric_scale(small)
     return {
         "text": word.text,
@@ -194,7 +203,7 @@ def _word_view(word: "Word") -> dict[str, Any]:
         "fall": word.fall,
         "score": word.score,
         "shares": [(name, share) for name, share in word.shares.items()],
-        "contrast": _word_view(word.contrast) if word.contrast is not None else None,
+        "contrast": _word_view(word.contrast, light=False) if word.contrast is not None and not light else None,
     }
 
 
@@ -215,7 +224,7 @@ def _why_not_view(explanation: "Explanation") -> dict[str, Any] | None:
 def _halved(heatmap: Map) -> Map:
     """Sums over 2 × 2 pixels of a large heatmap, a quarter to carry; a small one as it is."""
     height, width = (side // 2 * 2 for side in heatmap.shape)
-    if max(heatmap.shape) < 2 * SMALL:
+    if max(heatmap.shape) < SMALL:
         return heatmap
     return np.asarray(heatmap[:height, :width].reshape(height // 2, 2, width // 2, 2).sum(axis=(1, 3)))
 

@@ -93,7 +93,13 @@ def _claims(name: str, figures: dict[str, Any], runs: Runs) -> Table:
                 f"{right / made:.3f} ({right} of {made})" if made else "never said" if said else "–",
             )
         )
-    remark = (
+    kinds = [key for key in (linked or [{}])[0] if key == "true" or key.startswith("true of ")]
+    truth = "; ".join(
+        f"{'in all' if key == 'true' else f'in what they claim{key[4:]}'} {_mean(linked, key)} linked, "
+        f"{_mean(unlinked, key)} unlinked"
+        for key in kinds
+    )
+    remark = (f"Sentences that are true throughout: {truth}. " if truth else "") + (
         "Forced choice over all test photographs, balanced over the values: which value’s phrases get the higher "
         "probability in the same frame, whatever the sentence would have spoken of. The probe is a ridge regression on "
         "the same inputs. Right when said: claims in the sentences themselves."

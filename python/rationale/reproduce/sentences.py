@@ -22,6 +22,7 @@ from rationale.evaluation.caption_metrics import class_similarities, distinct, f
 from rationale.evaluation.probe import fit_probe
 from rationale.evaluation.sentences import (
     Said,
+    all_true,
     balanced_accuracy,
     claims_when_made,
     commonest,
@@ -190,6 +191,8 @@ def measure(model: Model, explainer: Explainer, network: SequenceNetwork) -> Fig
     for name, each in (("", said), ("free_", free)):
         figures[f"{name}grammar"] = float(np.mean([one.reading is not None for one in each]))
         figures[f"{name}class_word"] = float(np.mean(_class_right(explainer, each, labels)))
+    for name, about in (("", None), *source.checked.items()):
+        figures[f"true{name and f' of {name}'}"] = _mean(np.array(all_true(said, attributes, about), np.float64))
     for attribute in told_attributes(language):
         values, shares = value_probabilities(explainer, known.evidence, labels, attribute)
         chosen = [values[number] for number in shares.argmax(axis=1)]

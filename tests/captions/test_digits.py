@@ -1,0 +1,50 @@
+"""Digits must be spoken of in correct English, in five phrasings, by what the heatmap chose."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from rationale.captions import caption_source
+from rationale.captions.choose import captions_of, chosen_by_heatmap
+from rationale.datasets import load_dataset
+from rationale.explainer.vocabulary import tokens_of
+from rationale.model import Model
+from tests.test_cli import run
+
+EIGHT = {"loops": "two", "ends": "0", "bar": "none", "stem": "none", "meeting": "1", "slant": "right"}
+
+
+def test_an_eight_in_five_phrasings_chosen_by_the_heatmap() -> None:
+    language = caption_source("mnist").language
+    assert language is not None
+    densities = {"loops": 3.0, "meeting": 2.0, "whole": 2.5}
+    subjects = chosen_by_heatmap(language, EIGHT, densities)
+    told = [each.text for each in captions_of(language, "1", "8", EIGHT, densities, subjects)]
+    assert len(set(told)) == 5
+    assert told[0].startswith("this is an 8 because it has two loops that meet in the middle")
+    assert all("no open end" in text for text in told)
+    for text in told:
+        reading = language.read(tokens_of(text))
+        assert reading is not None
+        assert reading.label == "8"
+        assert all(EIGHT[name] == value for name, value in reading.claims.items())
+    turns = [captions_of(language, "1", "8", EIGHT, densities, subjects, 2, turn) for turn in range(3)]
+    assert [len(each) for each in turns] == [2, 2, 2]
+    assert len({each.text for turn in turns for each in turn}) == 5  # the frames by turns
+
+
+def test_explain_says_why_of_a_digit(tmp_path: Path) -> None:
+    digit = np.asarray(load_dataset("mnist").split("test").images[0])
+    Image.fromarray(digit).save(tmp_path / "seven.png")
+    done = run("explain", tmp_path / "seven.png", "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads((tmp_path / "out" / "explanation.json").read_text())
+    assert "a 7" in told["sentence"]
+    assert told["sentence"].endswith(".")
+    assert told["consistency"] is None or 0 <= told["consistency"] <= 1
+    assert any(word["content"] for word in told["words"])
+    explainer = Model.load("mnist").explainer
+    assert explainer is not None
+    assert explainer.spoken.classes == tuple("0123456789")
