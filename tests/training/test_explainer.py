@@ -212,7 +212,7 @@ def test_mistakes_are_named(model: Model, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no generator is named 'poem'"):
         train_explainer(model, tmp_path, "poem")
     with pytest.raises(ModelError, match="has no explainer"):
-        train_explainer(Model.load("mnist"), tmp_path)
+        train_explainer(Model.load("imagenet"), tmp_path)
     fewer = replace(lessons(), vocabulary=Vocabulary(WORDS.words[:-1]))
     with pytest.raises(DataError, match=r"knows 78 words, the captions make 77.*set input_dim"):
         train_explainer(model, tmp_path, lessons=fewer)
