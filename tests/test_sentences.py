@@ -15,6 +15,7 @@ from rationale.datasets import load_dataset
 from rationale.errors import DataError, ModelError
 from rationale.explainer.decoding import Decoded
 from rationale.explainer.explainer import read_spoken, write_spoken
+from rationale.explainer.vocabulary import UNKNOWN
 from rationale.model import Model
 from tests.conftest import needs
 from tests.test_cli import run
@@ -185,3 +186,23 @@ def test_a_sentence_asked_of_a_model_that_has_none_is_refused(digits: np.ndarray
         done = run(command, tmp_path / "digit.png", "--model", "imagenet", "--sentence", "--out", tmp_path / "out.png")
         assert (done.returncode, done.stdout) == (2, "")
         assert "model 'imagenet' has no explainer" in done.stderr
+
+
+def test_birds_are_spoken_of_in_peoples_words_behind_their_name() -> None:
+    explainer = Model.load("cub").explainer
+    assert explainer is not None
+    assert explainer.spoken.language is None
+    words = ["this", "bird", "has", "a", "long", "beak", ",", "and", "black", "wings"]
+    decoded = Decoded(tuple(explainer.spoken.vocabulary.encode(words)), -2.0)
+    sure = explainer.sentence(decoded, 1, [(1, 0.99), (0, 0.01)])
+    assert sure.text == "This is a Laysan Albatross: this bird has a long beak, and black wings."
+    assert [(sure.text[each.start : each.end], each.part) for each in sure.mentions] == [
+        ("beak", "beak"),
+        ("wings", "left wing+right wing"),
+    ]
+    assert [sure.text[start:end] for start, end in sure.places] == words
+    doubtful = explainer.sentence(decoded, 12, [(12, 0.5), (1, 0.3)])
+    assert doubtful.text.startswith("This is probably an American Crow: this bird")
+    assert doubtful.text.endswith("; it could also be a Laysan Albatross.")
+    assert explainer.sentence(decoded, 12, [(1, 0.9), (12, 0.1)]).text.startswith("This would be an American Crow:")
+    assert UNKNOWN not in explainer.spoken.vocabulary.encode(words)
