@@ -37,8 +37,9 @@ def digit_files(tmp_path: Path, digits: np.ndarray) -> list[Path]:
 def test_one_picture(digit_files: list[Path], tmp_path: Path) -> None:
     done = run("explain", digit_files[0], "--model", "mnist", "--out", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
-    first, second, third = done.stdout.splitlines()
+    first, sentence, second, third = done.stdout.splitlines()
     assert first == "digit 0.png: 7 (> 99.9 %)"
+    assert "a 7" in sentence
     assert second.startswith("  strongest channels of conv2: #")
     assert second.count("#") == 3
     assert third.endswith("heatmap.png, overlay.png, explanation.json, explanation.h5, report.html")
@@ -354,7 +355,9 @@ def test_batch_heatmaps_are_what_explain_gives(tmp_path: Path, digit_files: list
 def test_compare_draws_one_picture_under_every_composite(digit_files: list[Path], tmp_path: Path) -> None:
     done = run("compare", digit_files[0], "--baselines", "--class", "7", "--out", tmp_path / "new" / "c.png")
     assert (done.returncode, done.stderr) == (0, "")
-    told, wrote = done.stdout.splitlines()
+    told, *said, wrote = done.stdout.splitlines()
+    assert len(said) == 1
+    assert "a 7" in said[0]
     assert told == "digit 0.png: 7 (> 99.9 %). Red speaks for 7, blue against it."
     assert wrote == f"wrote {tmp_path / 'new' / 'c.png'}"
     assert Image.open(tmp_path / "new" / "c.png").width > 900
