@@ -266,6 +266,7 @@ def test_layers_named_like_folders_of_each_other_lie_side_by_side(split: Split, 
         text = (shipped / name).read_text().replace("../../weights", str(ROOT / "weights"))
         for old, new in names.items():
             text = text.replace(f'"{old}"', f'"{new}"')
+        text = re.sub(r"(?s)^\[explainer\].*?(?=^\[|\Z)", "", text, flags=re.MULTILINE)  # its files are not copied
         (tmp_path / name).write_text(text)
     weights = tmp_path / "renamed.caffemodel"
     pycaffe().Net(str(tmp_path / "classifier.prototxt"), pycaffe().TEST).save(str(weights))
