@@ -16,6 +16,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from benchmarks.marks import begin, write_between
 from rationale.batch.explanations import Wish, explain_all
 from rationale.cores import available_cores
 from rationale.datasets import load_dataset
@@ -26,7 +27,7 @@ from tests.browser.conftest import ARGUMENTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "batch.md"
-BEGIN, END = "<!-- figures: python -m benchmarks.folder -->", "<!-- end of figures -->"
+BEGIN = begin("python -m benchmarks.folder")
 ROUNDS = 3
 
 
@@ -134,10 +135,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=99)
     figures = measure(parser.parse_args().pictures)
     keep("folder", figures)
-    text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    PAGE.write_text("\n".join([before + BEGIN, "", *table(figures), "", END]) + after, encoding="utf-8")
+    write_between(PAGE, BEGIN, ["", *table(figures), ""])
     print("\n".join(table(figures)))
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cupti import HostCopies
+from benchmarks.marks import write_between
 from rationale.errors import DeviceError, RationaleError
 from rationale.lrp import propagate
 from rationale.lrp.workspace import Workspace
@@ -32,7 +33,7 @@ from rationale.reproduce.measure import keep, machine
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/gpu.md"
-BEGIN, END = "<!-- figures: written by python -m benchmarks.gpu -->", "<!-- end of figures -->"
+BEGIN = "<!-- figures: written by python -m benchmarks.gpu -->"
 COMPOSITES = ("epsilon-plus-flat", "epsilon-alpha2-beta1-flat")
 MOST_OF_ZENNIT = 0.30
 MOST_OF_CONVOLUTIONS = 1.15  # of two forward passes and one backward pass, for epsilon-plus-flat at batch 8 and 32
@@ -319,20 +320,6 @@ def lines_of(figures: dict[str, Any], where: dict[str, str]) -> list[str]:
     return lines
 
 
-def write_page(page: Path, lines: Sequence[str]) -> None:
-    """Puts the lines between the page's markers.
-
-    Raises:
-        RationaleError: the page has none.
-    """
-    text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise RationaleError(f"{page}: has no place for figures, between {BEGIN} and {END}")
-    page.write_text("\n".join([before + BEGIN, *lines, END + after]), encoding="utf-8")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures; 2 where that cannot be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -352,7 +339,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not asked.cpu:
             keep("gpu", figures)
         if page is not None:
-            write_page(page, lines)
+            write_between(page, BEGIN, lines)
             print(f"wrote {page}", file=sys.stderr)
     except RationaleError as error:
         print(f"benchmarks.gpu: {error} (--cpu tries the script without a card)", file=sys.stderr)

@@ -20,6 +20,7 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 from websockets.asyncio.client import connect
 
+from benchmarks.marks import begin, write_between
 from rationale.cores import available_cores
 from rationale.lrp import propagate
 from rationale.model import Model
@@ -35,7 +36,7 @@ from tests.visualizer.server import Served, served, until
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "visualizer.md"
-BEGIN, END = "<!-- figures: python -m benchmarks.page -->", "<!-- end of figures -->"
+BEGIN = begin("python -m benchmarks.page")
 THREADS = available_cores()
 CLIENTS = 8
 
@@ -263,11 +264,8 @@ def table(figures: dict[str, Any]) -> list[str]:
 
 def write_table(figures: dict[str, Any]) -> None:
     """Puts the figures between their marks in docs/visualizer.md."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
     note = f"On {figures['threads']} cores, everything on one machine, browser included:"
-    PAGE.write_text("\n".join([before + BEGIN, "", note, "", *table(figures), "", END]) + after, encoding="utf-8")
+    write_between(PAGE, BEGIN, ["", note, "", *table(figures), ""])
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.marks import begin, write_between
 from rationale.cores import available_cores
 from rationale.datasets import Split, dataset_of, split_of
 from rationale.model import Model
@@ -27,7 +28,7 @@ from rationale.units.stimuli import make_stimuli
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "units.md"
-BEGIN, END = "<!-- figures: python -m benchmarks.units -->", "<!-- end of figures -->"
+BEGIN = begin("python -m benchmarks.units")
 THREADS = available_cores()
 TOGETHER = 16
 
@@ -163,10 +164,8 @@ def table(figures: dict[str, Any]) -> list[str]:
 
 def write_table(figures: dict[str, Any]) -> None:
     """Puts the figures between their marks in docs/units.md."""
-    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    _, after = rest.split(END)
     note = f"On {figures['threads']} cores, on which {figures['load']:.1f} processes were at work on average:"
-    PAGE.write_text("\n".join([before + BEGIN, "", note, "", *table(figures), "", END]) + after, encoding="utf-8")
+    write_between(PAGE, BEGIN, ["", note, "", *table(figures), ""])
 
 
 def main() -> None:

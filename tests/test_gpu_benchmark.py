@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import gpu
+from benchmarks import gpu, marks
 from rationale.errors import RationaleError
 from rationale.network import device
 from tests import networks
@@ -37,7 +37,7 @@ def test_a_dry_run_measures_all_and_fills_the_page(tmp_path: Path) -> None:
     after = page.read_text(encoding="utf-8")
     head, _, rest = before.partition(gpu.BEGIN)
     assert after.startswith(head + gpu.BEGIN)
-    assert after.endswith(gpu.END + rest.partition(gpu.END)[2])
+    assert after.endswith(marks.END + rest.partition(marks.END)[2])
     rows = [line for line in after.splitlines() if line.startswith("| `epsilon")]
     assert [row.split("`")[1] for row in rows] == list(gpu.COMPOSITES)
     for row in rows:
@@ -53,7 +53,7 @@ def test_figures_want_a_place(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("nothing here\n")
     with pytest.raises(RationaleError, match="has no place for figures"):
-        gpu.write_page(page, ["| a |"])
+        marks.write_between(page, gpu.BEGIN, ["| a |"])
     assert page.read_text() == "nothing here\n"
 
 

@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
@@ -60,6 +60,17 @@ def check_image(path: Path) -> None:
         _check_size(image, str(path))
         image.draft(None, (image.width // 8, image.height // 8))
         image.load()
+
+
+def unreadable(paths: Iterable[Path]) -> dict[Path, ImageError]:
+    """The pictures that cannot be read, and why (see `check_image`)."""
+    wrong = {}
+    for path in paths:
+        try:
+            check_image(path)
+        except ImageError as error:
+            wrong[path] = error
+    return wrong
 
 
 @contextmanager

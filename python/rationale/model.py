@@ -302,7 +302,7 @@ class Model:
         mean = np.asarray(how.mean, np.float32).reshape(1, -1, 1, 1)
         return np.ascontiguousarray((batch - mean) * np.float32(how.scale))
 
-    @cached_property
+    @property
     def batch_size(self) -> int:
         """Pictures that are explained together: as many as fit into a few hundred megabytes."""
         height, width = self.input_size

@@ -19,6 +19,7 @@ from rationale.network import Box
 from rationale.units import Store, Wanted, layers_of, scan, unit_layers
 from rationale.units.layers import check_unit
 from rationale.units.rank import NONE, correlations, highest, lowest, spread, statistics, without_twins
+from tests.hdf5 import assert_same
 from tests.units.planted import CLASSES, CORNER, DEAD, EDGE, LYING, places, planted_model, planted_split, write_pictures
 
 WANTED = Wanted(("parts", "score"), count=4)
@@ -108,23 +109,6 @@ def test_values_and_relevance_are_those_of_single_pictures(mnist_model: Model, t
         for example in unit.examples["relevant"]:
             explained = mnist_model.explain(test.images[rows[example.id]], target=int(test.labels[rows[example.id]]))
             assert explained.channel_relevance(layer)[number] == pytest.approx(example.value, abs=1e-4)
-
-
-def contents(path: Path) -> dict[str, np.ndarray]:
-    found = {}
-    with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-    return found
-
-
-def assert_same(one: Path, other: Path) -> None:
-    first, second = contents(one), contents(other)
-    assert first.keys() == second.keys()
-    for name, values in first.items():
-        if name.endswith("crops"):
-            assert [each.tolist() for each in values] == [each.tolist() for each in second[name]]
-        else:
-            np.testing.assert_array_equal(values, second[name], err_msg=name)
 
 
 def test_killed_at_any_moment_it_comes_to_the_same_store(tmp_path: Path) -> None:

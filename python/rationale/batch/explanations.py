@@ -7,6 +7,7 @@ that came about, and comes to the same bytes; another one is refused, or replace
 import contextlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rationale.errors import OutputError, RationaleError
-from rationale.explanation import FILES, LAST, UNITS_FILE, Explanation, make_folder, save_report
+from rationale.explanation import ALL_FILES, LAST, UNITS_FILE, Explanation, make_folder, save_report
 from rationale.explanation.report import render_index
 from rationale.fetching.digest import short_digest
 from rationale.model import Model
@@ -109,16 +110,16 @@ def explain_all(
         places = {picture: out / folder for picture, folder in folders.items()}
         parts = {picture: out / RUN / f"{number:08}.json" for number, picture in enumerate(pictures)}
         work = _Work(model, wish, places, parts if wish.portable else {}, made, out, regions, also, tell, complain)
-        names = {picture: printable(called.as_posix()) for picture, called in pictures.items()}
+        names = [(picture, printable(called.as_posix())) for picture, called in pictures.items()]
         whole = (out / _REPORT).exists()
-        kept = sum(work.is_done(picture, whole) for picture in pictures)
-        explained, failed = 0, 0
-        for start in range(0, len(pictures), model.batch_size):
-            batch = list(pictures)[start : start + model.batch_size]
-            if not all(work.is_done(picture, whole) for picture in batch):  # bits depend on what shares the batch
-                kept -= sum(work.is_done(picture, whole) for picture in batch)
-                done = work.explain({picture: names[picture] for picture in batch})
-                explained, failed = explained + done, failed + len(batch) - done
+        explained, kept, failed = 0, 0, 0
+        for start in range(0, len(names), model.batch_size):
+            batch = dict(names[start : start + model.batch_size])
+            if all(work.is_done(picture, whole) for picture in batch):  # bits depend on what shares the batch
+                kept += len(batch)
+                continue
+            done = work.explain(batch)
+            explained, failed = explained + done, failed + len(batch) - done
         return work.finish(folders, explained, kept, failed)
 
 
@@ -190,9 +191,7 @@ class _Work:
             for picture, place in self.places.items()
             if (place / LAST).exists()
         }
-        classes: dict[str, int] = {}
-        for each in found.values():
-            classes[each["label"]] = classes.get(each["label"], 0) + 1
+        classes = Counter(each["label"] for each in found.values())
         report, count = self.out / _REPORT, len(found)
         title = self.wish.title or f"{count} {'picture' if count == 1 else 'pictures'} explained"
         if not found:
@@ -242,8 +241,8 @@ def _begun(out: Path, run: Mapping[str, Any], folders: Sequence[str], replace: b
         yield datetime.fromisoformat(before["made"])
 
 
-def refuse_several(out: Path, replace: bool) -> None:
-    """Makes room for the explanation of one picture where there are those of several.
+def make_room_for_one(out: Path, replace: bool) -> None:
+    """Makes room for the explanation of one picture: another one gives way to it, several only if asked.
 
     Raises:
         OutputError: they are not to be replaced.
@@ -254,11 +253,13 @@ def refuse_several(out: Path, replace: bool) -> None:
         _give_way(out, f"explanations of {len(before['folders'])} pictures", replace)
         _remove_run(out, before["folders"])
         shutil.rmtree(out / RUN)
+    if (out / LAST).exists():
+        (out / UNITS_FILE).unlink(missing_ok=True)  # which is not written each time, as the others are
 
 
 def remove_one(folder: Path) -> None:
     """Removes what was written of one picture, and the folder if nothing else is in it."""
-    for name in (*FILES, UNITS_FILE):
+    for name in ALL_FILES:
         (folder / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()

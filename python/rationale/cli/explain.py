@@ -56,7 +56,7 @@ def explain(
     gpu: GpuOption = None,
 ) -> None:
     """Explain why a picture was classified as it was."""
-    from rationale.batch.explanations import Wish, explain_all, refuse_several
+    from rationale.batch.explanations import Wish, explain_all, make_room_for_one
     from rationale.captions.known import KnownRegions
     from rationale.cli.loading import can_say
     from rationale.counterfactual import check_why_not, with_why_not
@@ -89,7 +89,7 @@ def explain(
     regions = KnownRegions(loaded).of if says else lambda picture: None
     if len(given) + failed == 1 and given:
         (picture,) = given
-        refuse_several(out, replace)
+        make_room_for_one(out, replace)
         (found,) = loaded.explain_views(
             [loaded.view(picture)],
             [str(given[picture])],
@@ -141,12 +141,12 @@ def _commonest(counts: Mapping[str, int], most: int = 8) -> list[tuple[str, int]
 def _check_not_overwritten(given: Mapping[Path, Path], out: Path) -> None:
     """Refuses pictures that lie where results go."""
     from rationale.batch.explanations import folders_for
-    from rationale.explanation import FILES
+    from rationale.explanation import ALL_FILES
 
     places = [out] if len(given) == 1 else [out / folder for folder in folders_for(given).values()]
     taken = {place.resolve() for place in places}
     for picture in given:
-        if picture.name in FILES and picture.parent.resolve() in taken:
+        if picture.name in ALL_FILES and picture.parent.resolve() in taken:
             raise OutputError(f"{picture}: would be overwritten by the results; choose another --out")
 
 
@@ -179,7 +179,9 @@ def _given(images: list[str]) -> tuple[dict[Path, Path], int]:
 
 def _is_result(path: Path) -> bool:
     """Whether a picture is what an earlier run left."""
-    return path.name in ("heatmap.png", "overlay.png", "units.png") and path.with_name("explanation.json").exists()
+    from rationale.explanation import ALL_FILES, LAST
+
+    return path.name in ALL_FILES and path.with_name(LAST).exists()
 
 
 def _summary(explanation: "Explanation") -> str:

@@ -1,13 +1,12 @@
 """What several commands load: a model, a split of its data set, what says sentences."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rationale.cli.app import complain
 from rationale.datasets import Dataset, Split, dataset_of
-from rationale.errors import ImageError
-from rationale.images import check_image
+from rationale.images import unreadable
 from rationale.model import Model
 
 
@@ -31,16 +30,13 @@ def told_of(dataset: Dataset) -> Dataset:
     return dataset
 
 
-def readable(paths: Iterable[Path]) -> set[Path]:
+def readable(paths: Collection[Path]) -> set[Path]:
     """Those pictures that can be read; of the others it is said why, of all of them before any work begins."""
-    found = set()
-    for path in paths:
-        try:
-            check_image(path)
-            found.add(path)
-        except ImageError as error:
-            complain(error)
-    return found
+    given = set(paths)
+    wrong = unreadable(paths)
+    for error in wrong.values():
+        complain(error)
+    return given - wrong.keys()
 
 
 def can_say(model: Model, asked: bool | None) -> bool:

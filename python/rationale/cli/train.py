@@ -60,10 +60,13 @@ def train_classifier_command(
 
     loaded = Model.load(model, gpu=gpu)
     folder = out or Path("out") / "train" / loaded.name
-    if isinstance(own := dataset_of(loaded), Folder):
-        _tell_of(own)
+    dataset = dataset_of(loaded)
+    if isinstance(dataset, Folder):
+        _tell_of(dataset)
     with training_display(loaded.description.title, folder) as report:
-        weights = train_classifier(loaded, folder, report, iterations=iterations, seed=seed, threads=threads)
+        weights = train_classifier(
+            loaded, folder, report, iterations=iterations, seed=seed, threads=threads, dataset=dataset
+        )
     print(f"wrote {weights}")
 
 

@@ -23,7 +23,7 @@ from rationale.datasets.photographs import photographs
 from rationale.datasets.splitting import SHARES, fingerprint, near_duplicates, stratified_split
 from rationale.errors import DataError, ImageError
 from rationale.fetching.digest import short_digest
-from rationale.images import check_image
+from rationale.images import unreadable
 from rationale.resources import cache_directory, printable, write_whole
 
 SUFFIXES = frozenset(
@@ -52,7 +52,7 @@ class Folder:
             raise DataError(f"{root}: there is no such directory")
         self.name = root.resolve().name if root.is_dir() else root.resolve().stem
         layout = _in_directory(root) if root.is_dir() else _Layout(read_list(root))
-        wrong = unreadable([each.path for each in layout.found])
+        wrong = _unreadable([each.path for each in layout.found])
         found = [each for each in layout.found if each.path not in wrong]
         self.remarks = (*layout.remarks, *_left_out(wrong))
         self.classes = tuple(sorted({each.label for each in found}))
@@ -201,18 +201,12 @@ def _divided(found: Sequence[Listed], shares: dict[str, float]) -> list[Listed]:
     return [replace(each, split=split) for each, split in zip(found, splits, strict=True)]
 
 
-def unreadable(paths: Sequence[Path]) -> dict[Path, str]:
+def _unreadable(paths: Sequence[Path]) -> dict[Path, str]:
     """The pictures that cannot be read, and why; found out once for files as they are, and kept in the cache."""
 
     def look() -> list[str]:
-        wrong = []
-        for path in paths:
-            try:
-                check_image(path)
-                wrong.append("")
-            except ImageError as error:
-                wrong.append(str(error))
-        return wrong
+        wrong = unreadable(paths)
+        return [str(wrong.get(path, "")) for path in paths]
 
     found = _remembered(["readable", _version(paths), [str(path) for path in paths]], look)
     return {path: error for path, error in zip(paths, found, strict=True) if error}

@@ -87,7 +87,7 @@ def margin_without(model: Model, view: Pixels, mask: Mask, label: int, other: in
 
 def densest(heatmap: NDArray[np.floating], share: float = 0.08) -> Mask:
     """Where positive relevance is densest: the given share of the pixels, after a blur; for pictures without parts."""
-    positive = gaussian_filter(np.maximum(heatmap, 0).astype(np.float64), min(heatmap.shape) / 24)
+    positive = smoothed(heatmap)
     if not positive.any():
         return np.zeros(heatmap.shape, bool)
     return np.asarray((positive > np.quantile(positive, 1 - share)) & (positive > 0))

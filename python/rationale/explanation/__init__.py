@@ -2,6 +2,7 @@
 
 from rationale.explanation.accounts import Account, account_of
 from rationale.explanation.explanation import (
+    ALL_FILES,
     FILES,
     LAST,
     UNITS_FILE,
@@ -16,6 +17,7 @@ from rationale.explanation.units import UnitEvidence
 from rationale.explanation.words import Word
 
 __all__ = [
+    "ALL_FILES",
     "FILES",
     "LAST",
     "UNITS_FILE",

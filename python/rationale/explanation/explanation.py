@@ -38,6 +38,7 @@ LAST = "explanation.json"  # is written when all others are there
 # In a third of the time of gzip's usual level.
 _PACKED: Any = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 UNITS_FILE = "units.png"
+ALL_FILES = (*FILES, UNITS_FILE)
 
 
 @dataclass(frozen=True)
@@ -222,10 +223,9 @@ class Explanation:
             write_whole(place / "report.html", render_report([self.report_part()], title or self.name, home=home))
             if self.unit_evidence:
                 write_whole(place / UNITS_FILE, png_bytes(self.chain()))
+            # A line each: to be read by people, and made by the quick encoder, which knows no indentation.
             entries = [f"{as_json(key)}: {as_json(value)}" for key, value in self.as_dict().items()]
-            write_whole(
-                place / LAST, "{\n" + ",\n".join(entries) + "\n}\n"
-            )  # a line each: to be read, and quickly made
+            write_whole(place / LAST, "{\n" + ",\n".join(entries) + "\n}\n")
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
         return [place / name for name in (*FILES, *([UNITS_FILE] if self.unit_evidence else []))]

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup, escape
 
 from rationale.explanation.units import units_view
 from rationale.render.colours import PART_COLOURS, symmetric_scale
 from rationale.render.numbers import amount, headline, number, percent, said, signed
 from rationale.render.pictures import SMALL, Map, data_uri, jpeg_uri, map_png, outlines_picture, overlay_picture
+from rationale.render.templates import page_template
 from rationale.resources import printable
 
 if TYPE_CHECKING:
@@ -77,19 +78,7 @@ def _card(found: Mapping[str, Any], folder: str) -> dict[str, Any]:
 
 @cache
 def _template(name: str) -> Template:
-    environment = Environment(
-        loader=PackageLoader("rationale.explanation", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["signed"] = signed
-    environment.filters["amount"] = amount
-    environment.filters["number"] = number
-    environment.filters["percent"] = percent
-    environment.filters["breakable"] = breakable
-    return environment.get_template(name)
+    return page_template("rationale.explanation", name, signed, amount, number, percent, breakable)
 
 
 def breakable(name: str) -> Markup:

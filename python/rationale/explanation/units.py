@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from rationale.images import Pixels, to_rgb
 from rationale.render.colours import symmetric_scale
+from rationale.render.fonts import write
 from rationale.render.numbers import percent, signed
-from rationale.render.pictures import data_uri, overlay_picture
+from rationale.render.pictures import SMALL, data_uri, overlay_picture
 
 Array = NDArray[np.float32]
 
@@ -117,14 +118,14 @@ def chain_picture(photo: Pixels, heatmap: Array, title: str, score: float, units
     canvas = Image.new("RGB", (width, 70 + max(row * len(units), 2 * tall + 90) + _PAD), "white")
     draw = ImageDraw.Draw(canvas)
     for x, text in zip(columns, _headings(units), strict=False):
-        draw.text((x, 22), text, fill=_SOFT, font=_font(14))
+        write(draw, (x, 22), text, 14, _SOFT)
     middle = 70 + row * len(units) // 2
     top = max(64, middle - tall - 30)
     canvas.paste(Image.fromarray(to_rgb(photo)).resize((wide, tall), _way(photo)), (columns[0], top))
     seen = overlay_picture(photo, heatmap, symmetric_scale(heatmap))
     canvas.paste(Image.fromarray(seen).resize((wide, tall), _way(photo)), (columns[0], top + tall + 8))
-    draw.text((columns[0], top + 2 * tall + 16), _plain(title), fill=_INK, font=_font(19))
-    draw.text((columns[0], top + 2 * tall + 42), _plain(f"score {signed(score)}"), fill=_SOFT, font=_font(14))
+    write(draw, (columns[0], top + 2 * tall + 16), title, 19, _INK)
+    write(draw, (columns[0], top + 2 * tall + 42), f"score {signed(score)}", 14, _SOFT)
     scale, faint = _scale(units), _scale([lower for each in units for lower in each.below])
     for number, unit in enumerate(units):
         y = 64 + number * row
@@ -176,12 +177,12 @@ def _unit(
     share = f"{_MINUS if unit.share < 0 else '+'}{percent(abs(unit.share))}"
     if crops > 1:
         below = y + 12 + size[1]
-        draw.text((x, below), _plain(name), fill=_INK, font=_font(15))
-        draw.text((x + size[0], below + 2), _plain(share), fill=_SOFT, font=_font(14), anchor="ra")
+        write(draw, (x, below), name, 15, _INK)
+        write(draw, (x + size[0], below + 2), share, 14, _SOFT, anchor="ra")
     else:
         left = x + size[0] + 8 + _CROP + 8
-        draw.text((left, y + 10), _plain(name), fill=_INK, font=_font(14))
-        draw.text((left, y + 30), _plain(share), fill=_SOFT, font=_font(13))
+        write(draw, (left, y + 10), name, 14, _INK)
+        write(draw, (left, y + 30), share, 13, _SOFT)
 
 
 def _join(draw: ImageDraw.ImageDraw, start: tuple[int, int], end: tuple[int, int], share: float) -> None:
@@ -192,13 +193,4 @@ def _join(draw: ImageDraw.ImageDraw, start: tuple[int, int], end: tuple[int, int
 
 
 def _way(photo: Pixels) -> Image.Resampling:
-    return Image.Resampling.NEAREST if max(photo.shape[:2]) < 100 else Image.Resampling.LANCZOS
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
-
-
-def _plain(text: str) -> str:
-    """Without what Pillow's own font has no shape for."""
-    return text.replace(_MINUS, "-").replace("×", "x")
+    return Image.Resampling.NEAREST if max(photo.shape[:2]) < SMALL else Image.Resampling.LANCZOS

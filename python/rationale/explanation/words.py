@@ -71,8 +71,8 @@ class Word:
         }
         return {name: amount / self.score if self.score else 0.0 for name, amount in amounts.items()}
 
-    def as_dict(self) -> dict[str, object]:
-        """Everything but the heatmap as plain data."""
+    def summary(self) -> dict[str, object]:
+        """What is told of a word at a glance, as plain data."""
         return {
             "text": self.text,
             "against": self.against,
@@ -82,12 +82,19 @@ class Word:
             "probability": self.probability,
             "fall": self.fall,
             "score": self.score,
+            "shares": self.shares,
+            "contrast": self.contrast.summary() if self.contrast else None,
+        }
+
+    def as_dict(self) -> dict[str, object]:
+        """Everything but the heatmap as plain data."""
+        return {
+            **self.summary(),
             "relevance_image": self.relevance_image,
             "relevance_label": self.relevance_label,
             "relevance_words": list(self.relevance_words),
             "bias": self.bias,
             "stabiliser": self.stabiliser,
-            "shares": self.shares,
             "ledger": [vars(account) for account in self.ledger],
             "contrast": self.contrast.as_dict() if self.contrast else None,
         }

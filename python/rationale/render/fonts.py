@@ -4,7 +4,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from PIL import ImageFont
+from PIL import ImageDraw, ImageFont
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -47,6 +47,13 @@ FAMILIES = (
 _MISSING = "\uffff"  # a sign that no font has: what is drawn like it is not there
 
 
+def plain(text: str) -> str:
+    """Without the signs that Pillow's own font lacks and plainer ones can stand for, so that lines share one font."""
+    for sign, instead in {"×": "x", "−": "-", "·": "/", "…": "...", "≤": "<=", "“": '"', "”": '"', "’": "'"}.items():
+        text = text.replace(sign, instead)
+    return text
+
+
 def font(size: int, text: str) -> Font:
     """A font in which all of a text can be drawn; where there is none, the one that lacks fewest of its signs."""
     own = ImageFont.load_default(size)
@@ -55,6 +62,19 @@ def font(size: int, text: str) -> Font:
         return own
     found = [own, *(each for name in _FILES if (each := _load(name, size)) is not None)]
     return min(found, key=lambda each: sum(not _has(each, sign) for sign in signs))
+
+
+def write(
+    draw: ImageDraw.ImageDraw,
+    at: tuple[float, float],
+    text: str,
+    size: int,
+    colour: tuple[int, int, int],
+    anchor: str = "la",
+) -> None:
+    """Draws a line of text in a font that has its signs."""
+    shown = plain(text)
+    draw.text(at, shown, fill=colour, font=font(size, shown), anchor=anchor)
 
 
 @cache

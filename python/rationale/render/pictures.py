@@ -16,6 +16,7 @@ Map = NDArray[np.floating]
 
 SMALL = 100  # pixels on the longer side; of smaller pictures each pixel is shown as a square
 _PALETTE = diverging(np.linspace(-1, 1, 255), 1.0).tobytes()
+_KINDS = {b"\x89PNG": "png", b"\xff\xd8": "jpeg", b"RIFF": "webp"}  # by how files begin
 _COMPRESSION = 4  # of PNG files: beyond it they take many times as long, and are a few percent smaller
 _WANTED_SIZE = 448  # pixels on the longer side, reached in whole steps so that a network's pixel stays a square
 
@@ -90,16 +91,17 @@ def map_png(values: Map, scale: float) -> bytes:
 
 
 def data_uri(picture: Pixels | bytes) -> str:
-    """A picture, or a PNG file, inside a page."""
+    """A picture, or a file of one (PNG, JPEG or WebP), inside a page."""
     content = picture if isinstance(picture, bytes) else png_bytes(picture)
-    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
+    kind = next(kind for start, kind in _KINDS.items() if content.startswith(start))
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def jpeg_uri(picture: Pixels) -> str:
     """A picture as a JPEG inside a page: small, not to the last bit."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=85, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return data_uri(buffer.getvalue())
 
 
 def _map_image(values: Map, scale: float) -> Image.Image:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from rationale.images import Pixels, to_rgb
 from rationale.render.colours import PART_COLOURS, symmetric_scale
+from rationale.render.fonts import Font, font
 from rationale.render.pictures import Map, outlines_picture, overlay_picture
 
 _INK, _SOFT = (28, 31, 36), (91, 100, 112)
@@ -60,20 +61,20 @@ def _drawn(row: Spoken, width: int) -> Image.Image:
         photo = Image.alpha_composite(photo, lines.resize(size, Image.Resampling.LANCZOS))
     heatmap = overlay_picture(row.photo, row.heatmap, symmetric_scale(row.heatmap))
     words = [(word, part) for text, part in row.pieces for word in _words(text)]
-    font, small = ImageFont.load_default(19), ImageFont.load_default(14)
-    placed, bottom = _placed(words, font, 2 * width + _GAP)
+    letters = font(19, "".join(word for word, _ in words))
+    placed, bottom = _placed(words, letters, 2 * width + _GAP)
     canvas = Image.new("RGB", (2 * width + _GAP, size[1] + 12 + bottom + (22 if row.note else 0)), "white")
     canvas.paste(photo.convert("RGB"), (0, 0))
     canvas.paste(Image.fromarray(heatmap).resize(size, Image.Resampling.LANCZOS), (width + _GAP, 0))
     draw = ImageDraw.Draw(canvas)
     top = size[1] + 12
     for (x, y), word, part in placed:
-        draw.text((x, top + y), word, fill=_INK, font=font)
+        draw.text((x, top + y), word, fill=_INK, font=letters)
         if part in colours:
-            line = (x, top + y + 25, x + font.getlength(word), top + y + 25)
+            line = (x, top + y + 25, x + letters.getlength(word), top + y + 25)
             draw.line(line, fill=colours[part], width=3)
     if row.note:
-        draw.text((0, top + bottom + 2), row.note, fill=_SOFT, font=small)
+        draw.text((0, top + bottom + 2), row.note, fill=_SOFT, font=font(14, row.note))
     return canvas
 
 
@@ -84,13 +85,13 @@ def _words(text: str) -> list[str]:
 
 
 def _placed(
-    words: Sequence[tuple[str, str | None]], font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
+    words: Sequence[tuple[str, str | None]], letters: Font, width: int
 ) -> tuple[list[tuple[tuple[float, int], str, str | None]], int]:
     """Where each word goes, and the height of all lines."""
     found, x, y = [], 0.0, 0
     for word, part in words:
-        length = font.getlength(word)
-        if x + font.getlength(word.rstrip()) > width and x > 0:
+        length = letters.getlength(word)
+        if x + letters.getlength(word.rstrip()) > width and x > 0:
             x, y = 0.0, y + 32
         if word.strip() or x > 0:
             found.append(((x, y), word, part))

@@ -94,7 +94,7 @@ def _speed() -> str:
             "2 s",
         ),
         (
-            "`rationale batch heatmaps --composite epsilon-plus`, 10,000 test digits",
+            "`rationale batch heatmaps --composite epsilon-plus --no-sentence`, 10,000 test digits",
             f"{whole['seconds']:.1f} s",
             "60 s",
         ),
@@ -200,7 +200,7 @@ def _photograph_speed(name: str) -> str:
         ),
         (f"bare LRP on {count} test photographs", f"{figures['lrp']:.1f} s", ""),
         (
-            "`rationale batch heatmaps` on them, one process, start-up included",
+            "`rationale batch heatmaps --no-sentence` on them, one process, start-up included",
             f"{figures['one_process']:.1f} s, {figures['batch_over_lrp']:.2f} × bare LRP",
             "1.3 ×",
         ),

@@ -33,7 +33,7 @@ def photograph_speed(model: Model) -> Figures:
         (photo, *_) = export_pictures(dataset, "test", 1, folder)
         explain = command("explain", str(photo), "--model", model.name, "--out", str(folder / "out"))
         one = seconds_to_run(explain, 11)
-        batch = ["batch", "heatmaps", "--model", model.name, "--threads", "1", "--out"]
+        batch = ["batch", "heatmaps", "--no-sentence", "--model", model.name, "--threads", "1", "--out"]
         ways: dict[str, Callable[[str], float]] = {
             "lrp": lambda _: _lrp_alone(model, test),
             "one_process": lambda out: seconds_to_run(command(*batch, out), 1)["least"],

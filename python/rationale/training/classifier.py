@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rationale.datasets import Dataset, Split, check_classes, joined, load_dataset
+from rationale.datasets import Dataset, Split, check_classes, dataset_of, joined
 from rationale.description import Training
 from rationale.errors import ModelError
 from rationale.evaluation.classification import classify
@@ -56,7 +56,7 @@ def train_classifier(
     files = model.description.files
     if files.solver is None or (dataset is None and model.description.dataset is None):
         raise ModelError(f"model {model.name!r}: training wants files.solver and dataset in its model.toml")
-    pictures = dataset or load_dataset(str(model.description.dataset))
+    pictures = dataset or dataset_of(model)
     train, val = pictures.split("train"), pictures.split("val")
     how = model.description.training
     if how.with_val:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rationale.errors import ModelError
 from rationale.model import Model
+from rationale.resources import write_whole
 
 HIDDEN, BATCH = 1000, 100
 _SOLVERS = {
@@ -73,6 +74,6 @@ def fit_words(model: Model, words: int) -> list[Path]:
         if path != judge:
             text = re.sub(r'(name: "scores".*?num_output: )\d+', rf"\g<1>{words}", text, flags=re.DOTALL)
         if text != before:
-            path.write_text(text, encoding="utf-8")
+            write_whole(path, text)
             written.append(path)
     return written

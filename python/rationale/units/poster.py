@@ -1,14 +1,14 @@
 """Sheets as one picture each: a unit, all units of a layer, or what of one picture excites a unit."""
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from rationale.images import Pixels, to_rgb
 from rationale.model import Model
 from rationale.render import gallery
+from rationale.render.fonts import font, plain, write
 from rationale.units.highlight import METHODS, STRONGEST, From, Place, highlight, highlight_picture
 from rationale.units.layers import maps_of
 from rationale.units.sheet import HEADINGS, SMALL, bars_of, best_kind, classes_of, facts_of, figure, label_of, title_of
@@ -122,7 +122,7 @@ class _Page:
         self._draw.line((_PAD, self._y, self.width - _PAD, self._y), fill=LINE)
         self._y += 12
         self._line((_PAD, self._y), heading, 16, INK, self.width)
-        left = _PAD + _font(16).getlength(heading) + 12
+        left = _PAD + font(16, heading).getlength(heading) + 12
         self._line((left, self._y + 2), note, 14, SOFT, self.width - _PAD - left)
         self._y += 30
 
@@ -141,7 +141,7 @@ class _Page:
                 self._draw.rectangle((x, base - max(1, height * 0.56), x + 4, base), fill=BAR)
         self._draw.line((left, base + 1, left + 191, base + 1), fill=SOFT)
         for x, text, anchor in ((left, figure(unit.least), "la"), (left + 191, figure(unit.greatest), "ra")):
-            self._draw.text((x, base + 6), _plain(text), fill=SOFT, font=_font(12), anchor=anchor)
+            write(self._draw, (x, base + 6), text, 12, SOFT, anchor)
         self._y = max(top, base + 24)
 
     def tiles(
@@ -197,22 +197,11 @@ class _Page:
             self._canvas, self._draw = taller, ImageDraw.Draw(taller)
 
     def _line(self, at: tuple[float, float], text: str, size: int, colour: tuple[int, int, int], width: float) -> None:
-        text, font = _plain(text), _font(size)
-        while font.getlength(text) > width and len(text) > 3:
+        text = plain(text)
+        letters = font(size, text)
+        while letters.getlength(text) > width and len(text) > 3:
             text = text[:-4] + "..."
-        self._draw.text(at, text, fill=colour, font=font)
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
-
-
-def _plain(text: str) -> str:
-    """Without what Pillow's own font has no shape for."""
-    for shape, instead in {"×": "x", "−": "-", "·": "/", "…": "...", "≤": "<=", "“": '"', "”": '"', "’": "'"}.items():
-        text = text.replace(shape, instead)
-    return text
+        self._draw.text(at, text, fill=colour, font=letters)
 
 
 def _fitted(picture: Pixels | None, side: int = _TILE) -> Image.Image | None:

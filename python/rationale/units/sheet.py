@@ -6,10 +6,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from rationale.render.numbers import number, percent
 from rationale.render.pictures import data_uri
+from rationale.render.templates import page_template
 from rationale.resources import printable
 from rationale.units.store import KINDS, Example, Store, Unit
 
@@ -132,16 +133,7 @@ def _tile(example: Example, classes: Sequence[str]) -> dict[str, Any]:
 
 @cache
 def _template(name: str) -> Template:
-    environment = Environment(
-        loader=PackageLoader("rationale.units", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["figure"] = figure
-    environment.filters["percent"] = percent
-    return environment.get_template(name)
+    return page_template("rationale.units", name, figure, percent)
 
 
 def classes_of(store: Store) -> list[str]:

@@ -1,6 +1,5 @@
 """Crops of a unit side by side as one compressed picture: small files have more header than content."""
 
-import base64
 import io
 from collections.abc import Sequence
 
@@ -11,6 +10,7 @@ from PIL import Image
 from rationale.errors import DataError
 from rationale.images import Pixels
 from rationale.network import Box, cut
+from rationale.render.pictures import data_uri
 
 QUALITY = 80  # of WebP
 
@@ -56,5 +56,4 @@ def unpack(content: bytes | NDArray[np.uint8], count: int) -> list[Pixels]:
 def as_uri(content: bytes | NDArray[np.uint8]) -> str:
     """A strip inside a page; empty for an empty one."""
     encoded = bytes(content)
-    kind = "png" if encoded.startswith(b"\x89PNG") else "webp"
-    return f"data:image/{kind};base64,{base64.b64encode(encoded).decode('ascii')}" if encoded else ""
+    return data_uri(encoded) if encoded else ""

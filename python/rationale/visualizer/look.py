@@ -295,7 +295,7 @@ class Looker:
     def _sentence(self, relevance: Relevance) -> tuple[str | None, list[dict[str, object]]]:
         """The model's best sentence about the picture, and its words; None for a model without an explainer."""
         said = self._said_of(relevance)
-        return (said.sentence.text, [_word_told(word) for word in said.words]) if said is not None else (None, [])
+        return (said.sentence.text, [word.summary() for word in said.words]) if said is not None else (None, [])
 
     def _said_of(self, relevance: Relevance) -> "_Said | None":
         told = self._told
@@ -345,22 +345,6 @@ class _Said:
     sentence: Sentence
     words: Sequence[Word]
     starts: Sequence[WordStart]
-
-
-def _word_told(word: Word) -> dict[str, object]:
-    """What the page says of a word."""
-    return {
-        "text": word.text,
-        "start": word.place[0],
-        "end": word.place[1],
-        "content": word.is_content,
-        "probability": word.probability,
-        "fall": word.fall,
-        "score": word.score,
-        "shares": word.shares,
-        "against": word.against,
-        "contrast": _word_told(word.contrast) if word.contrast is not None else None,
-    }
 
 
 # ---- arrays ----------------------------------------------------------------------------------------------------------
