@@ -70,7 +70,11 @@ def now() -> datetime:
 
 def printable(text: str) -> str:
     """Text that UTF-8 can hold: what stands for a byte of a file's name that is none becomes U+FFFD."""
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+    try:
+        text.encode()  # in a tenth of the time that it takes to look for them
+    except UnicodeEncodeError:
+        return re.sub("[\ud800-\udfff]", "\ufffd", text)
+    return text
 
 
 def as_json(content: Any, indent: int | None = None) -> str:

@@ -1,6 +1,7 @@
 """Many pictures explained into one folder: however the run was cut, what is there in the end is the same."""
 
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import h5py
@@ -10,9 +11,11 @@ from PIL import Image
 
 from rationale.batch import explanations
 from rationale.batch.explanations import Wish, explain_all
+from rationale.captions.known import known_regions
 from rationale.errors import OutputError
 from rationale.explanation import explanation as kept
 from rationale.model import Model
+from rationale.network import on_threads
 from rationale.resources import held, write_whole
 
 
@@ -84,9 +87,9 @@ def test_a_run_that_is_killed_anywhere_goes_on_to_the_same_bytes(
 def test_each_explanation_is_what_the_model_says_of_that_picture(
     mnist_model: Model, pictures: dict[Path, Path], tmp_path: Path
 ) -> None:
-    told = []
-    done = explain_all(mnist_model, pictures, tmp_path / "out", Wish(), tell=told.append)
-    assert [each.name for each in told] == [called.as_posix() for called in pictures.values()]
+    told: list[str] = []
+    done = explain_all(mnist_model, pictures, tmp_path / "out", Wish(), summary=attrgetter("name"), tell=told.append)
+    assert told == [called.as_posix() for called in pictures.values()]
     assert sum(done.classes.values()) == 7
     for picture, called in pictures.items():
         own = mnist_model.explain(picture)
@@ -97,6 +100,26 @@ def test_each_explanation_is_what_the_model_says_of_that_picture(
     explain_all(mnist_model, pictures, tmp_path / "full", Wish(full=True))
     with h5py.File(tmp_path / "full" / "0" / "0" / "explanation.h5") as file:
         assert file["relevance/conv2"].shape == mnist_model.explain(next(iter(pictures))).relevance["conv2"].shape
+
+
+def test_several_processes_come_to_the_same_bytes(
+    mnist_model: Model, pictures: dict[Path, Path], tmp_path: Path
+) -> None:
+    """The pictures' own batches and threads make the bits, not who explains them."""
+    wish, told = Wish(sentences=True, words=True, portable=True), list[str]()
+    with on_threads(1):
+        explain_all(mnist_model, pictures, tmp_path / "alone", wish, regions=known_regions)
+    broken = list(pictures)[5]
+    done = explain_all(
+        mnist_model, pictures, tmp_path / "shared", wish, regions=known_regions, tell=told.append, processes=2
+    )
+    assert (done.explained, done.failed, len(told)) == (7, 0, 7)
+    assert contents(tmp_path / "shared") == contents(tmp_path / "alone")
+    broken.write_bytes(b"no picture")
+    wrong: list[Exception] = []
+    done = explain_all(mnist_model, pictures, tmp_path / "less", wish, complain=wrong.append, processes=2)
+    assert (done.explained, done.failed) == (6, 1)
+    assert str(broken) in str(wrong[0])
 
 
 def test_another_run_is_refused_or_replaced(mnist_model: Model, pictures: dict[Path, Path], tmp_path: Path) -> None:

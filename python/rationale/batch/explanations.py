@@ -12,17 +12,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rationale.batch.helpers import shared
+from rationale.batch.worker import Duty
+from rationale.cores import available_cores
 from rationale.errors import OutputError, RationaleError
 from rationale.explanation import ALL_FILES, LAST, UNITS_FILE, Explanation, make_folder, save_report
 from rationale.explanation.report import render_index
 from rationale.fetching.digest import short_digest
 from rationale.model import Model
+from rationale.network import on_threads
 from rationale.resources import as_json, held, now, printable, write_whole
 from rationale.version import __version__
 
@@ -30,6 +35,7 @@ RUN = ".rationale"  # beside the results: of which run they are
 _REPORT = "report.html"
 
 Regions = Mapping[str, NDArray[np.bool_]]
+Regioning = Callable[[Model], Callable[[Path], Regions | None]]
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,15 @@ class Written:
     classes: Mapping[str, int]  # pictures of each predicted class
 
 
+def unknown_regions(model: Model) -> Callable[[Path], None]:
+    """What finds the regions of pictures of which nothing is known."""
+    return lambda picture: None
+
+
+def _as_it_is(model: Model, explanation: Explanation) -> Explanation:
+    return explanation
+
+
 def explain_all(
     model: Model,
     pictures: Mapping[Path, Path],
@@ -75,10 +90,12 @@ def explain_all(
     wish: Wish,
     *,
     replace: bool = False,
-    regions: Callable[[Path], Regions | None] = lambda picture: None,
-    also: Callable[[Explanation], Explanation] = lambda explanation: explanation,
-    tell: Callable[[Explanation], None] = lambda explanation: None,
+    regions: Regioning = unknown_regions,
+    also: Callable[[Model, Explanation], Explanation] = _as_it_is,
+    summary: Callable[[Explanation], str] = repr,
+    tell: Callable[[str], None] = lambda line: None,
     complain: Callable[[RationaleError], None] = lambda error: None,
+    processes: int = 1,
 ) -> Written:
     """Explains pictures, a batch at a time, and writes what is kept of each and a page about all.
 
@@ -88,10 +105,14 @@ def explain_all(
         out: the folder of all results; made where it is not there.
         wish: how, and what is kept.
         replace: what another run left in the folder goes.
-        regions: gives bool (H, W) of the parts of a picture that a sentence can name, or None where unknown.
+        regions: makes what gives bool (H, W) of the parts of a picture that a sentence can name, None where unknown.
         also: adds to each explanation what the wish says, before it is written.
-        tell: called with each explanation, once it is written.
+        summary: what is told of an explanation.
+        tell: called with the summary of each, in the order of the pictures, once it is written.
         complain: called with what is wrong with a picture that cannot be read; the others are explained.
+        processes: that share the pictures, this one among them; with several, `regions`, `also` and `summary` can be
+            pickled, and the program's main module can be imported (`multiprocessing`'s way "spawn"). Bits depend on
+            the threads of each, which then share the cores.
 
     Raises:
         OutputError: the folder holds another run, another process is writing it, or it cannot be written.
@@ -107,20 +128,55 @@ def explain_all(
         "pictures": _state(pictures),
     }
     with _begun(out, run, [str(each) for each in folders.values()], replace) as made:
-        places = {picture: out / folder for picture, folder in folders.items()}
-        parts = {picture: out / RUN / f"{number:08}.json" for number, picture in enumerate(pictures)}
-        work = _Work(model, wish, places, parts if wish.portable else {}, made, out, regions, also, tell, complain)
-        names = [(picture, printable(called.as_posix())) for picture, called in pictures.items()]
+        items = [
+            _item(out, wish, number, picture, called, folders[picture])
+            for number, (picture, called) in enumerate(pictures.items())
+        ]
         whole = (out / _REPORT).exists()
-        explained, kept, failed = 0, 0, 0
-        for start in range(0, len(names), model.batch_size):
-            batch = dict(names[start : start + model.batch_size])
-            if all(work.is_done(picture, whole) for picture in batch):  # bits depend on what shares the batch
-                kept += len(batch)
-                continue
-            done = work.explain(batch)
-            explained, failed = explained + done, failed + len(batch) - done
-        return work.finish(folders, explained, kept, failed)
+        batches = [items[start : start + model.batch_size] for start in range(0, len(items), model.batch_size)]
+        missing = [
+            each for each in batches if not all(item.is_done(whole) for item in each)
+        ]  # bits depend on all of it
+        work = _Work(wish, made, also, summary)
+        explained, failed = 0, 0
+        for done in _results(model, missing, work, regions, processes):
+            for line in done.lines:
+                tell(line)
+            for error in done.errors:
+                complain(error)
+            explained, failed = explained + len(done.lines), failed + len(done.errors)
+        kept = len(items) - explained - failed
+        return _finish(out, wish, items, explained, kept, failed)
+
+
+def _results(
+    model: Model,
+    batches: Sequence[Sequence["_Item"]],
+    work: "_Work",
+    regions: Regioning,
+    processes: int,
+) -> Iterator["_Done"]:
+    """What came of each batch, in order."""
+    known = regions(model)
+    if processes == 1:
+        yield from (work.explain(model, known, batch) for batch in batches)
+        return
+    threads = max(1, available_cores() // processes)
+    with on_threads(threads):
+        make = partial(_elsewhere, Duty.like(model, threads), work, regions)
+        yield from shared(batches, partial(work.explain, model, known), make, processes - 1)
+
+
+def _elsewhere(duty: Duty, work: "_Work", regions: Regioning) -> Callable[[Sequence["_Item"]], "_Done"]:
+    """What explains batches in a process of its own."""
+    model = duty.load()
+    known = regions(model)
+
+    def explain(batch: Sequence[_Item]) -> _Done:
+        with on_threads(duty.threads):
+            return work.explain(model, known, batch)
+
+    return explain
 
 
 def folders_for(pictures: Mapping[Path, Path]) -> dict[Path, Path]:
@@ -138,72 +194,95 @@ def folders_for(pictures: Mapping[Path, Path]) -> dict[Path, Path]:
 
 
 @dataclass(frozen=True)
+class _Item:
+    """A picture, what it is called, and where what is kept of it goes.
+
+    `part`: of a portable report, there until that is written; `home`: the report, as seen from `place`.
+    """
+
+    picture: Path
+    name: str
+    place: Path
+    folder: str
+    home: str
+    part: Path | None
+
+    def is_done(self, whole: bool) -> bool:
+        """Whether all is there; `whole`: also the report that holds the parts."""
+        there = (self.place / LAST).exists()  # written last
+        return there and (whole or self.part is None or self.part.exists())
+
+
+def _item(out: Path, wish: Wish, number: int, picture: Path, called: Path, folder: Path) -> _Item:
+    home = "../" * len(folder.parts) + _REPORT
+    part = out / RUN / f"{number:08}.json" if wish.portable else None
+    return _Item(picture, printable(called.as_posix()), out / folder, folder.as_posix(), home, part)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What came of a batch: a summary of each explanation, and what was wrong with the other pictures."""
+
+    lines: Sequence[str]
+    errors: Sequence[RationaleError]
+
+
+@dataclass(frozen=True)
 class _Work:
-    model: Model
     wish: Wish
-    places: Mapping[Path, Path]
-    parts: Mapping[Path, Path]  # of a portable report, where pictures have one until it is written
     made: datetime
-    out: Path
-    regions: Callable[[Path], Regions | None]
-    also: Callable[[Explanation], Explanation]
-    tell: Callable[[Explanation], None]
-    complain: Callable[[RationaleError], None]
+    also: Callable[[Model, Explanation], Explanation]
+    summary: Callable[[Explanation], str]
 
-    def is_done(self, picture: Path, whole: bool) -> bool:
-        """Whether all is there of a picture; `whole`: also the report that holds the parts."""
-        there = (self.places[picture] / LAST).exists()  # written last
-        return there and (whole or picture not in self.parts or self.parts[picture].exists())
-
-    def explain(self, names: Mapping[Path, str]) -> int:
-        """Explains a batch of pictures and keeps them; returns how many could be read."""
-        wish, views = self.wish, {}
-        for picture in names:
+    def explain(self, model: Model, regions: Callable[[Path], Regions | None], batch: Sequence[_Item]) -> _Done:
+        """Explains a batch of pictures and keeps them."""
+        wish, errors = self.wish, []
+        views, items = [], []
+        for item in batch:
             try:
-                views[picture] = self.model.view(picture)
+                views.append(model.view(item.picture))
+                items.append(item)
             except RationaleError as error:
-                self.complain(error)
-        explanations = self.model.explain_views(
-            list(views.values()),
-            [names[picture] for picture in views],
+                errors.append(error)
+        explanations = model.explain_views(
+            views,
+            [item.name for item in items],
             target=wish.target,
             against=wish.against,
             composite=wish.composite,
             sentences=wish.sentences,
             words=wish.words,
-            regions=[self.regions(picture) for picture in views],
+            regions=[regions(item.picture) for item in items],
             made=self.made,
         )
-        for picture, explained in zip(views, explanations, strict=True):
-            explanation = self.also(explained)
-            if picture in self.parts:
-                _write(self.parts[picture], as_json(explanation.report_part()))
-            place = self.places[picture]
-            steps = len(place.relative_to(self.out).parts)
-            explanation.save(place, full=wish.full, home="../" * steps + _REPORT)
-            self.tell(explanation)
-        return len(views)
+        lines = []
+        for item, explained in zip(items, explanations, strict=True):
+            explanation = self.also(model, explained)
+            if item.part is not None:
+                _write(item.part, as_json(explanation.report_part()))
+            explanation.save(item.place, full=wish.full, home=item.home)
+            lines.append(self.summary(explanation))
+        return _Done(lines, errors)
 
-    def finish(self, folders: Mapping[Path, Path], explained: int, kept: int, failed: int) -> Written:
-        """Writes the page about all."""
-        found = {
-            picture: json.loads((place / LAST).read_text(encoding="utf-8"))
-            for picture, place in self.places.items()
-            if (place / LAST).exists()
-        }
-        classes = Counter(each["label"] for each in found.values())
-        report, count = self.out / _REPORT, len(found)
-        title = self.wish.title or f"{count} {'picture' if count == 1 else 'pictures'} explained"
-        if not found:
-            return Written(None, explained, kept, failed, classes)
-        if not self.parts:
-            index = render_index([(each, folders[picture].as_posix()) for picture, each in found.items()], title)
-            _write(report, index)
-        elif all(part.exists() for picture, part in self.parts.items() if picture in found):
-            save_report([_read(self.parts[picture]) for picture in found], report, title)
-        for part in self.parts.values():
-            part.unlink(missing_ok=True)
-        return Written(report, explained, kept, failed, classes)
+
+def _finish(out: Path, wish: Wish, items: Sequence[_Item], explained: int, kept: int, failed: int) -> Written:
+    """Writes the page about all."""
+    found = [item for item in items if (item.place / LAST).exists()]
+    told = [json.loads((item.place / LAST).read_text(encoding="utf-8")) for item in found]
+    classes = Counter(each["label"] for each in told)
+    if not found:
+        return Written(None, explained, kept, failed, classes)
+    report = out / _REPORT
+    title = wish.title or f"{len(found)} {'picture' if len(found) == 1 else 'pictures'} explained"
+    parts = [item.part for item in items if item.part is not None]
+    if not parts:
+        folders = [item.folder for item in found]
+        _write(report, render_index(list(zip(told, folders, strict=True)), title))
+    elif all(item.part.exists() for item in found if item.part is not None):
+        save_report([_read(item.part) for item in found if item.part is not None], report, title)
+    for part in parts:
+        part.unlink(missing_ok=True)
+    return Written(report, explained, kept, failed, classes)
 
 
 # ---- whose results a folder holds ------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Pictures whose parts are known: those of the model's own data set, told by their content, or any that is measured."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from rationale.captions import SOURCES, Source, caption_source
@@ -12,6 +13,11 @@ from rationale.fetching.digest import file_digest
 from rationale.model import Model
 
 _SPLITS = ("train", "val", "test")
+
+
+def known_regions(model: Model) -> Callable[[Path], dict[str, Mask] | None]:
+    """What finds the regions of a picture, bool (H, W) of each part where the network sees it; None where unknown."""
+    return KnownRegions(model).of
 
 
 class KnownRegions:

@@ -1,6 +1,8 @@
 """rationale explain, rationale compare."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +22,8 @@ from rationale.errors import OptionError, OutputError
 
 if TYPE_CHECKING:
     from rationale.explanation import Explanation
+    from rationale.model import Model
+    from rationale.units.store import Store
 
 
 @app.command()
@@ -53,16 +57,20 @@ def explain(
         bool, typer.Option("--portable", help="Of several pictures, one report that holds everything.")
     ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="What another run left in --out goes.")] = False,
+    processes: Annotated[
+        int | None,
+        typer.Option("--processes", min=1, help="Share many pictures; if not given, one for each core, up to 4."),
+    ] = None,
     gpu: GpuOption = None,
 ) -> None:
     """Explain why a picture was classified as it was."""
-    from rationale.batch.explanations import Wish, explain_all, make_room_for_one
-    from rationale.captions.known import KnownRegions
+    from rationale.batch.explanations import Wish, explain_all, make_room_for_one, unknown_regions
+    from rationale.batch.helpers import processes_for
+    from rationale.captions.known import known_regions
     from rationale.cli.loading import can_say
-    from rationale.counterfactual import check_why_not, with_why_not
+    from rationale.counterfactual import check_why_not
     from rationale.explanation import FILES, make_folder
     from rationale.model import Model
-    from rationale.units.decision import store_if_there, with_units
 
     loaded = Model.load(model, weights=weights, gpu=gpu, stages=stages or ())
     rules = loaded.composite(composite)
@@ -79,14 +87,9 @@ def explain(
     given, failed = _given(images)
     _check_not_overwritten(given, out)
     says = can_say(loaded, sentence)
-    store = store_if_there(loaded) if units else None
-
-    def also(explained: "Explanation") -> "Explanation":
-        if units:
-            explained = with_units(loaded, explained, composite=rules, store=store)
-        return with_why_not(loaded, explained, why_not, composite=rules) if why_not is not None else explained
-
-    regions = KnownRegions(loaded).of if says else lambda picture: None
+    store = _store(loaded) if units else None
+    regions = known_regions if says else unknown_regions
+    also = _Also(units, why_not, composite)
     if len(given) + failed == 1 and given:
         (picture,) = given
         make_room_for_one(out, replace)
@@ -98,14 +101,15 @@ def explain(
             composite=rules,
             sentences=says,
             words=words is not False,
-            regions=[regions(picture)],
+            regions=[regions(loaded)(picture)],
         )
-        found = also(found)
+        found = also(loaded, found)
         print(_summary(found))
         written = found.save(out, title)
         print(f"  wrote {written[0].parent}/: {', '.join(path.name for path in written)}")
     elif given:
         known = store.path.as_posix() if store is not None else ""
+        batches = -(-len(given) // loaded.batch_size)
         beside = "; ".join([f"units {known}"] * units + [f"why not {why_not}"] * (why_not is not None))
         wish = Wish(target, against, composite, says, full, portable, title, beside, bool(words))
         done = explain_all(
@@ -116,8 +120,10 @@ def explain(
             replace=replace,
             regions=regions,
             also=also,
-            tell=lambda explanation: print(_summary(explanation)),
+            summary=_summary,
+            tell=print,
             complain=complain,
+            processes=processes or (1 if loaded.gpu is not None else processes_for(batches)),
         )
         failed += done.failed
         if done.kept:
@@ -129,6 +135,32 @@ def explain(
             print(f"  {count} {'picture' if count == 1 else 'pictures'}: {counts}")
     if failed:
         raise typer.Exit(2)
+
+
+@dataclass(frozen=True)
+class _Also:
+    """What is added to each explanation: what units did, why not another class."""
+
+    units: bool
+    why_not: str | None
+    composite: str | None
+
+    def __call__(self, model: "Model", explained: "Explanation") -> "Explanation":
+        from rationale.counterfactual import with_why_not
+        from rationale.units.decision import with_units
+
+        rules = model.composite(self.composite)
+        if self.units:
+            explained = with_units(model, explained, composite=rules, store=_store(model))
+        return explained if self.why_not is None else with_why_not(model, explained, self.why_not, composite=rules)
+
+
+@cache
+def _store(model: "Model") -> "Store | None":
+    """What is known of the model's units, looked up once."""
+    from rationale.units.decision import store_if_there
+
+    return store_if_there(model)
 
 
 def _commonest(counts: Mapping[str, int], most: int = 8) -> list[tuple[str, int]]:

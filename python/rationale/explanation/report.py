@@ -96,9 +96,9 @@ def _shared_settings(parts: Sequence[Part]) -> list[tuple[str, str]]:
 def draw(explanation: "Explanation", light: bool = False) -> Part:
     """Draws the pictures of an explanation, so that its maps need not be kept.
 
-    With `light`, for a notebook that keeps its output: without the layers and contrasts of words, photographs as JPEG.
+    With `light`, for a notebook that keeps its output: without the layers and contrasts of words.
     """
-    photo = jpeg_uri if light and not explanation.is_small else data_uri
+    photo = data_uri if explanation.is_small else jpeg_uri
     meaning, score, heatmap = explanation.meaning, explanation.score, explanation.heatmap
     scale = symmetric_scale(heatmap)
     classes = explanation.classes
