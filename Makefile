@@ -85,7 +85,7 @@ lint: setup
 # CI compares with the peers, drives the page in Chromium and compiles the kernels for cards; elsewhere those tests are
 # skipped, and say so, unless `make peers`, `make chromium` and `make card-source` came first.
 test: lint $(if $(CI),peers chromium out/nvrtc)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/browser
 	$(BIN)/python -m pytest tests/browser  # a process of its own: the browser's event loop would stay in the others' way
 	$(BIN)/python tests/pycaffe_suite.py
 

@@ -147,6 +147,10 @@ class Explainer:
     sure: Annotated[
         Share, Meta(description='the probability from 0 to 1 from which on no sentence says "probably"')
     ] = 0.9
+    belief: Annotated[
+        Share,
+        Meta(description="from 0 to 1, how probable what is said must be among all that could be said of the same"),
+    ] = 0.0
     with_val: Annotated[
         bool, Meta(description="true where the validation split is learnt from too, once choices are made")
     ] = False

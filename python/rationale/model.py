@@ -177,7 +177,9 @@ class Model:
         how = self.description.explainer
         if how is None or not how.weights.exists():
             return None
-        found = Explainer.load(how.step, how.weights, how.language, width=how.beam, sure=how.sure, gpu=self.gpu)
+        found = Explainer.load(
+            how.step, how.weights, how.language, width=how.beam, sure=how.sure, belief=how.belief, gpu=self.gpu
+        )
         if found.spoken.classes != self.labels:
             raise ModelError(
                 f"{how.language}: speaks of {', '.join(found.spoken.classes)}, not of this model's classes"
@@ -194,7 +196,7 @@ class Model:
         how = self.explainer_settings
         if self.explainer is None:
             raise ModelError(f"{how.weights}: is not there; `rationale train explainer --model {self.name}` makes it")
-        settings = repr((how.beam, how.sure, how.grid)).encode()
+        settings = repr((how.beam, how.sure, how.belief, how.grid)).encode()
         return short_digest(settings + b"".join(path.read_bytes() for path in (how.step, how.weights, how.language)))
 
     def sentences(self, relevance: Relevance, count: int = 3) -> list[list[Sentence]]:

@@ -13,7 +13,9 @@ from rationale.explainer.vocabulary import tokens_of
 from rationale.model import Model
 from tests.test_cli import run
 
-EIGHT = {"loops": "two", "ends": "0", "bar": "none", "stem": "none", "meeting": "1", "slant": "right"}
+EIGHT = {
+    "loops": "two", "closed": "yes", "ends": "0", "bar": "none", "stem": "none", "meeting": "1", "slant": "right"
+}  # fmt: skip
 
 
 def test_an_eight_in_five_phrasings_chosen_by_the_heatmap() -> None:
@@ -33,6 +35,24 @@ def test_an_eight_in_five_phrasings_chosen_by_the_heatmap() -> None:
     turns = [captions_of(language, "1", "8", EIGHT, densities, subjects, 2, turn) for turn in range(3)]
     assert [len(each) for each in turns] == [2, 2, 2]
     assert len({each.text for turn in turns for each in turn}) == 5  # the frames by turns
+
+
+def test_what_is_said_of_a_digit_is_believed() -> None:
+    """Every claim has at least the probability that model.toml asks for, unless nothing that could be said has."""
+    model = Model.load("mnist")
+    views = [model.view(digit) for digit in load_dataset("mnist").split("val").images[:20]]
+    relevance = model.relevance(views)
+    evidence, explainer = model.evidence(relevance), model.explainer
+    assert explainer is not None
+    assert explainer.belief > 0.5
+    shares = explainer.value_shares(evidence, relevance.targets)
+    doubtful = 0
+    for row, (sentence, *_) in enumerate(model.sentences(relevance)):
+        claims = [claim for mention in sentence.mentions for claim in mention.claims.items()]
+        believed = [shares[name][value][row] >= explainer.belief for name, value in claims]
+        doubtful += not all(believed)
+        assert all(believed) or len(sentence.mentions) == 1
+    assert doubtful < 5
 
 
 def test_explain_says_why_of_a_digit(tmp_path: Path) -> None:

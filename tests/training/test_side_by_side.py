@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rationale.errors import DataError, NetworkError
+from rationale.errors import ModelError, NetworkError
 from rationale.model import Model
 from rationale.training import train_classifier
 from rationale.training.side_by_side import Run, train_side_by_side
@@ -38,7 +38,7 @@ def test_networks_are_those_that_are_trained_alone(brief_model: Model, tmp_path:
 
 def test_what_goes_wrong_in_one_is_told(brief_model: Model, tmp_path: Path) -> None:
     wrong = Model("wrong", brief_model.directory, replace(brief_model.description, dataset="no-such-set"))
-    with pytest.raises(DataError, match="no-such-set"):
+    with pytest.raises(ModelError, match="no-such-set"):
         train_side_by_side([Run(brief_model, tmp_path / "right"), Run(wrong, tmp_path / "wrong")], at_once=2)
 
 

@@ -49,7 +49,7 @@ SOURCES: dict[str, Callable[[], Source]] = {
         Digits,
         phrasings=2,
         measure=lambda digit: measure_strokes(digit).parts,
-        checked={"loops and ends": ("loops", "ends")},
+        checked={"loops and ends": ("loops", "closed", "ends")},
     ),
 }
 

@@ -40,7 +40,12 @@ _MEETINGS = {
     "more": ("strokes that meet at several places",),
 }
 _SLANTS = {"left": ("a shape that leans to the left",), "right": ("a shape that leans to the right",)}
-_ABSENT = (("loops", "none", "no closed loop"), ("ends", "0", "no open end"))
+_ABSENT = (
+    ("loops", "none", "no closed loop"),
+    ("ends", "0", "no open end"),
+    ("slant", "none", "a shape that does not lean"),
+)
+_CLOSED = "an enclosed space"  # whatever loops there are, where their number or place would be a guess
 
 
 def digit_language() -> Language:
@@ -49,13 +54,18 @@ def digit_language() -> Language:
         "loops": _LOOPS, "bar": _BARS, "stem": _STEMS, "ends": _ENDS, "meeting": _MEETINGS, "slant": _SLANTS,
     }  # fmt: skip
     phrases = [
-        Phrase(text, subject, {subject: value}, "whole" if subject == "slant" else subject)
+        Phrase(text, subject, _claims(subject, value, "yes"), "whole" if subject == "slant" else subject)
         for subject, table in tables.items()
         for value, texts in table.items()
         for text in texts
     ]
-    phrases += [Phrase(text, subject, {subject: value}) for subject, value, text in _ABSENT]
+    phrases.append(Phrase(_CLOSED, "loops", {"closed": "yes"}, "loops"))
+    phrases += [Phrase(text, subject, _claims(subject, value, "no")) for subject, value, text in _ABSENT]
     return Language(FRAMES, NOUNS, tuple(phrases))
+
+
+def _claims(subject: str, value: str, there: str) -> dict[str, str]:
+    return {subject: value, **({"closed": there} if subject == "loops" else {})}
 
 
 def digit_regions(parts: Mapping[str, Mask]) -> dict[str, Mask]:

@@ -42,15 +42,16 @@ class Strokes:
 def measure_strokes(digit: Pixels) -> Strokes:
     """Measures a digit, white on black, uint8 (H, W).
 
-    Attributes: `loops` (none, one: at the top, at the bottom, large; two), `ends` (0, 1, 2, or more), `bar` (across
+    Attributes: `loops` (none, one: at the top, at the bottom, large; two) and `closed` (whether there are any, yes or
+    no), `ends` (0, 1, 2, or more), `bar` (across
     top, middle or bottom; none), `stem` (a straight stroke down the middle, left or right; none), `meeting` (places
     where strokes meet: 0, 1, or more), and `slant` (left, right, none).
     """
     large = resize(digit.astype(np.float64) / 255, [side * _TIMES for side in digit.shape], order=3)
     ink = large > _INK
     if not ink.any():
-        nothing = {"loops": "none", "ends": "0", "bar": "none", "stem": "none", "meeting": "0", "slant": "none"}
-        return Strokes(nothing, {})
+        nothing = {"bar": "none", "stem": "none", "meeting": "0", "slant": "none"}
+        return Strokes({**nothing, "loops": "none", "closed": "no", "ends": "0"}, {})
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     box = (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
     parts: dict[str, Mask] = {}
@@ -68,6 +69,7 @@ def measure_strokes(digit: Pixels) -> Strokes:
     parts["whole"] = ink
     attributes = {
         "loops": loops,
+        "closed": "no" if loops == "none" else "yes",
         "ends": _counted(int(ends.sum()), 3),
         "bar": bar,
         "stem": stem,

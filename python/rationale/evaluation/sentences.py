@@ -6,14 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from rationale.consistency import consistency
 from rationale.explainer.evidence import Evidence
 from rationale.explainer.explainer import Explainer
 from rationale.explainer.language import Reading
-from rationale.explainer.speaker import Memory, NetworkSpeaker
-from rationale.explainer.vocabulary import START, Vocabulary
 
 Densities = Sequence[Mapping[str, float]]
 Parts = Sequence[Sequence[str]]
@@ -32,8 +29,7 @@ def say(explainer: Explainer, evidence: Evidence, labels: NDArray[np.int64], *, 
     """The best sentence for each picture; with `free` not held to the language and the class."""
     vocabulary, language = explainer.spoken.vocabulary, explainer.spoken.language
     found = []
-    for row, label in enumerate(labels):
-        (best,) = explainer.decoded(evidence[[row]], int(label), 1, free=free)
+    for best in explainer.best(evidence, labels, free=free):
         tokens = tuple(vocabulary.decode(best.words))
         reading = language.read(tokens) if language else None
         known = dict.fromkeys(explainer.spoken.lexicon[each] for each in tokens if each in explainer.spoken.lexicon)
@@ -74,58 +70,9 @@ def commonest(named: Parts, labels: NDArray[np.int64]) -> list[tuple[str, ...]]:
 def value_probabilities(
     explainer: Explainer, evidence: Evidence, labels: NDArray[np.int64], attribute: str, frame: int = 0
 ) -> tuple[list[str], NDArray[np.float64]]:
-    """Forced choice: the values of an attribute, and each one's share of the probability in a frame, (N, values).
-
-    The sentence begins with this frame and goes on with one of the phrases that tell the attribute: at each step the
-    words that continue one of them share the probability. A value's is that of all phrases which claim it.
-    """
-    language, vocabulary = explainer.spoken.language, explainer.spoken.vocabulary
-    assert language is not None
-    values = list(language.values(attribute))
-    phrases = {each.tokens: each.claims[attribute] for each in language.phrases if attribute in each.claims}
-    speaker, memory = explainer.speaker, explainer.speaker.begin(evidence, labels, explainer.spoken.variant)
-    words = np.full(len(labels), START)
-    logs = np.full((len(labels), len(values)), -np.inf)
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        before = vocabulary.encode(language.before(frame, explainer.spoken.classes[label]))
-        at, word = speaker.chosen(memory, rows), words[rows]
-        for number in before:
-            _, at = speaker.step(at, word)
-            word = np.full(len(rows), number)
-        found = np.full((len(rows), len(values)), -np.inf)
-        _follow(speaker, at, word, phrases, 0, vocabulary, values, found, np.zeros(len(rows)))
-        logs[rows] = found
-    shares = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return values, shares / shares.sum(axis=1, keepdims=True)
-
-
-def _follow(
-    speaker: NetworkSpeaker,
-    memory: Memory,
-    word: NDArray[np.int64],
-    phrases: Mapping[tuple[str, ...], str],
-    depth: int,
-    vocabulary: Vocabulary,
-    values: Sequence[str],
-    found: NDArray[np.float64],
-    sofar: NDArray[np.float64],
-) -> None:
-    """Walks down the tree of the phrases' words, adding up log-probabilities of those that end."""
-    logs, after = speaker.step(memory, word)
-    branches: dict[int, dict[tuple[str, ...], str]] = {}
-    for tokens, value in phrases.items():
-        if tokens[depth] in vocabulary:
-            branches.setdefault(vocabulary.encode([tokens[depth]])[0], {})[tokens] = value
-    shared = logsumexp(logs[:, list(branches)], axis=1)
-    for number, below in branches.items():
-        total = sofar + logs[:, number] - shared
-        for tokens in [tokens for tokens in below if len(tokens) == depth + 1]:
-            place = values.index(below.pop(tokens))
-            found[:, place] = np.logaddexp(found[:, place], total)
-        if below:
-            next_word = np.full(len(word), number)
-            _follow(speaker, after, next_word, below, depth + 1, vocabulary, values, found, total)
+    """Forced choice: the values of an attribute, and each one's share of the probability in a frame, (N, values)."""
+    shares = explainer.value_shares(evidence, labels, frame)[attribute]
+    return list(shares), np.stack(list(shares.values()), axis=1)
 
 
 def balanced_accuracy(chosen: Sequence[str], true: Sequence[str]) -> float:

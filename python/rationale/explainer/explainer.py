@@ -8,8 +8,10 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from rationale.errors import DataError
+from rationale.explainer.belief import believed, value_shares
 from rationale.explainer.decoding import Decoded, beam
 from rationale.explainer.evidence import Evidence
 from rationale.explainer.language import Language, Reading
@@ -19,6 +21,8 @@ from rationale.explainer.vocabulary import END, Vocabulary, is_content, sentence
 from rationale.fetching.digest import file_digest
 from rationale.network import SequenceNetwork
 from rationale.resources import as_json, write_whole
+
+Labels = Sequence[int] | NDArray[np.int64]  # classes that are explained
 
 
 @dataclass(frozen=True)
@@ -169,20 +173,32 @@ class Sentence:
 class Explainer:
     """Says why a picture is of a class."""
 
-    def __init__(self, speaker: NetworkSpeaker, spoken: Spoken, *, width: int = 5, sure: float = 0.9) -> None:
+    def __init__(
+        self, speaker: NetworkSpeaker, spoken: Spoken, *, width: int = 5, sure: float = 0.9, belief: float = 0.0
+    ) -> None:
         self.speaker = speaker
         self.spoken = spoken
         self.width = width
         self.sure = sure
+        self.belief = belief
         language = spoken.language
         if language is not None:  # a phrase with a word that was too rare to be learnt cannot be said to its end
             known = [each for each in language.phrases if all(word in spoken.vocabulary for word in each.tokens)]
             language = replace(language, phrases=tuple(known))
         self._speakable = language
+        self._languages: dict[tuple[str, ...], Language] = {}
 
     @classmethod
     def load(
-        cls, step: Path, weights: Path, spoken: Path, *, width: int = 5, sure: float = 0.9, gpu: int | None = None
+        cls,
+        step: Path,
+        weights: Path,
+        spoken: Path,
+        *,
+        width: int = 5,
+        sure: float = 0.9,
+        belief: float = 0.0,
+        gpu: int | None = None,
     ) -> "Explainer":
         """Reads the one-step network, its weights, and explainer.json.
 
@@ -199,7 +215,7 @@ class Explainer:
             raise DataError(f"{spoken}: has {len(known.classes)} classes, the network in {step} {classes}")
         if known.weights != weights_digest(weights):
             raise DataError(f"{spoken}: belongs to other weights than {weights}; their words have other numbers")
-        return cls(NetworkSpeaker(network), known, width=width, sure=sure)
+        return cls(NetworkSpeaker(network), known, width=width, sure=sure, belief=belief)
 
     def sentences(
         self,
@@ -216,21 +232,62 @@ class Explainer:
             probabilities: class and probability of each picture, most probable first.
             count: sentences for each picture, at most.
         """
+        both = zip(self.decoded(evidence, labels, count), labels, probabilities, strict=True)
+        return [[self.sentence(each, int(label), known) for each in decoded] for decoded, label, known in both]
+
+    def best(self, evidence: Evidence, labels: Labels, *, free: bool = False) -> list[Decoded]:
+        """The best sentence about each picture; arguments as in `decoded`."""
+        return [best for (best,) in self.decoded(evidence, labels, free=free)]
+
+    def decoded(self, evidence: Evidence, labels: Labels, count: int = 1, *, free: bool = False) -> list[list[Decoded]]:
+        """The best sentences about each picture: of the language, if there is one, naming the class, and believed.
+
+        Args:
+            evidence: of N pictures.
+            labels: the class that is explained, (N,).
+            count: sentences for each picture, at most.
+            free: any words may come.
+        """
+        language = None if free else self._speakable
+        shares = self.value_shares(evidence, labels) if language is not None and self.belief else {}
         found = []
         for row, label in enumerate(labels):
-            decoded = self.decoded(evidence[[row]], int(label), count)
-            found.append([self.sentence(each, int(label), probabilities[row]) for each in decoded])
+            said = partial(self._said, evidence[[row]], int(label))
+            if language is None or not shares:
+                found.append(said(language, count))
+                continue
+            (first,) = said(language, 1)
+            found.append(said(self._believed(language, shares, row, first), count))
         return found
 
-    def decoded(self, evidence: Evidence, label: int, count: int = 1, *, free: bool = False) -> list[Decoded]:
-        """The best sentences about one picture, all of the language, if there is one, and naming the class `label`.
-
-        With `free` any words may come.
-        """
+    def _said(self, evidence: Evidence, label: int, language: Language | None, count: int) -> list[Decoded]:
         begun = self.speaker.begin(evidence, np.array([label]), self.spoken.variant)
-        allowed = None if free or self._speakable is None else partial(self._allowed, self._speakable, label)
-        width = max(self.width, count)
-        return beam(self.speaker, begun, self.spoken.length, width=width, count=count, allowed=allowed)
+        allowed = None if language is None else partial(self._allowed, language, label)
+        return beam(self.speaker, begun, self.spoken.length, width=max(self.width, count), count=count, allowed=allowed)
+
+    def _believed(
+        self, language: Language, shares: Mapping[str, Mapping[str, NDArray[np.float64]]], row: int, first: Decoded
+    ) -> Language:
+        """What may be said of the subjects of a first sentence about a picture.
+
+        The same languages come again and again, and know what they found before.
+        """
+        reading = language.read(self.spoken.vocabulary.decode(first.words))
+        subjects = {each.phrase.subject for each in reading.said} if reading else language.subjects
+        held = believed(language, shares, row, self.belief, subjects)
+        if len(held.subjects) < 2:  # rather something else than next to nothing
+            held = believed(language, shares, row, self.belief, language.subjects)
+        return self._languages.setdefault(tuple(phrase.text for phrase in held.phrases), held)
+
+    def value_shares(
+        self, evidence: Evidence, labels: Labels, frame: int = 0
+    ) -> Mapping[str, Mapping[str, NDArray[np.float64]]]:
+        """How probable each value of each attribute is that can be told, (N,): see `belief.value_shares`."""
+        assert self._speakable is not None
+        spoken, numbers = self.spoken, np.asarray(labels, np.int64)
+        return value_shares(
+            self.speaker, spoken.vocabulary, self._speakable, spoken.classes, evidence, numbers, spoken.variant, frame
+        )
 
     def _allowed(self, language: Language, label: int, words: tuple[int, ...]) -> list[int]:
         vocabulary = self.spoken.vocabulary

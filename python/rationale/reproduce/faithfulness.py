@@ -83,7 +83,7 @@ def _twin(model: Model, folder: Path) -> Explainer:
     weights = train_explainer(
         model, place / "explanation", "explanation", lessons=lessons, seed=1, threads=1, shared=place / "shared"
     )
-    return Explainer.load(how.step, weights, weights.with_suffix(".json"), width=how.beam)
+    return Explainer.load(how.step, weights, weights.with_suffix(".json"), width=how.beam, belief=how.belief)
 
 
 def _sentences(
@@ -92,7 +92,7 @@ def _sentences(
     """The best sentence for each row, of the evidence of the row that is seen instead."""
     found = {}
     for row, label in labels.items():
-        decoded = explainer.decoded(known.evidence[[seen[row]]], label, 1)
+        (decoded,) = explainer.decoded(known.evidence[[seen[row]]], [label])
         if decoded:
             found[row] = explainer.sentence(decoded[0], label, [(label, 1.0)])
     return found

@@ -147,7 +147,7 @@ def _train_and_measure(job: tuple[str, str, int, Path]) -> list[Figures]:
         if known.get("weights") == digest:
             found.append(known)
             continue
-        explainer = Explainer.load(how.step, weights, weights.with_suffix(".json"), width=how.beam)
+        explainer = Explainer.load(how.step, weights, weights.with_suffix(".json"), width=how.beam, belief=how.belief)
         network = SequenceNetwork.load(how.network, weights)
         figures = {
             "captions": which,
