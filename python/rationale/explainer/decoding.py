@@ -1,8 +1,8 @@
 """From a network that knows the next word to sentences: greedy, beam search, sampling."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,13 +92,7 @@ def _only(logs: NDArray[np.float64], allowed: Collection[int]) -> NDArray[np.flo
     return found
 
 
-@dataclass(frozen=True)
-class _Open(Generic[State]):
-    """Sentences that are not ended, most probable first, with the state after their last word."""
-
-    words: list[tuple[int, ...]]
-    totals: NDArray[np.float64]
-    state: State
+Allowed = Callable[[tuple[int, ...]], Collection[int]]  # from the words so far, which may follow, END among them
 
 
 def beam(
@@ -108,47 +102,94 @@ def beam(
     *,
     width: int = 5,
     count: int = 1,
-    allowed: Callable[[tuple[int, ...]], Collection[int]] | None = None,
+    allowed: Allowed | None = None,
 ) -> list[Decoded]:
-    """The best sentences for one picture by mean log-probability of a word, the best first.
+    """The best sentences for one picture, as in `beams`."""
+    (found,) = beams(speaker, state, [allowed], length, width=width, count=count)
+    return found
+
+
+def beams(
+    speaker: Speaker[State],
+    state: State,
+    allowed: Sequence[Allowed | None],
+    length: int,
+    *,
+    width: int = 5,
+    count: int = 1,
+) -> list[list[Decoded]]:
+    """The best sentences for each picture by mean log-probability of a word, the best first; all in step.
 
     Args:
         speaker: the network.
-        state: of one sentence.
+        state: of one sentence for each of N pictures.
+        allowed: of each picture, which words may follow those so far; any where None.
         length: words at most; up to twice as many where `allowed` lets no sentence end before.
         width: sentences that are pursued at the same time.
         count: how many are wanted; at most `width` are found at each length.
-        allowed: given the words so far, the numbers of those that may follow, END among them; any where None.
     """
-    pursued = _Open([()], np.zeros(1), state)
-    ended: list[Decoded] = []
+    searches = [_Search(each, length, width, count) for each in allowed]
+    going = list(searches)
     for at in range(2 * length + 1):
-        last = np.array([words[-1] if words else START for words in pursued.words])
-        logs, state = speaker.step(pursued.state, last)
+        if not going:
+            break
+        last = np.array([words[-1] if words else START for search in going for words in search.words])
+        logs, state = speaker.step(state, last)
         logs = without(logs, NEVER)
-        if allowed is not None:
-            logs = np.stack([_only(row, allowed(words)) for row, words in zip(logs, pursued.words, strict=True)])
-        totals = pursued.totals[:, None] + logs
-        ended += [
+        rows: list[NDArray[np.int64]] = []
+        before = 0
+        for search in going:
+            pursued = len(search.words)
+            rows.append(before + search.advance(logs[before : before + pursued], at))
+            before += pursued
+        going = [search for search in going if search.words]
+        state = speaker.chosen(state, np.concatenate(rows))
+    return [search.best() for search in searches]
+
+
+class _Search:
+    """The search for one picture's sentences: those that are not ended, the most probable first, and those that are."""
+
+    def __init__(self, allowed: Allowed | None, length: int, width: int, count: int) -> None:
+        self._allowed, self._length, self._width, self._count = allowed, length, width, count
+        self.words: list[tuple[int, ...]] = [()]
+        self._totals = np.zeros(1)
+        self._ended: list[Decoded] = []
+
+    def advance(self, logs: NDArray[np.float64], at: int) -> NDArray[np.int64]:
+        """Takes a step; which of the sentences each of those goes on with that are pursued now, if any is."""
+        if self._allowed is not None:
+            allowed = self._allowed
+            logs = np.stack([_only(row, allowed(words)) for row, words in zip(logs, self.words, strict=True)])
+        totals = self._totals[:, None] + logs
+        self._ended += [
             Decoded(words, float(total))
-            for words, total in zip(pursued.words, totals[:, END], strict=True)
+            for words, total in zip(self.words, totals[:, END], strict=True)
             if np.isfinite(total)
         ]
-        if at >= length and ended:
-            break
+        if at >= self._length and self._ended:
+            return self._pursue([], np.zeros(0), np.zeros(0, np.int64))
         totals[:, END] = -np.inf
-        best = np.argsort(-totals, axis=None, kind="stable")[:width]
+        best = np.argsort(-totals, axis=None, kind="stable")[: self._width]
         best = best[np.isfinite(totals.ravel()[best])]
-        if not best.size:
-            break
         rows, words = np.unravel_index(best, totals.shape)
-        pursued = _Open(
-            [(*pursued.words[row], int(word)) for row, word in zip(rows, words, strict=True)],
-            totals.ravel()[best],
-            speaker.chosen(state, rows),
-        )
-        ended.sort(key=lambda each: -each.normalised)
-        if len(ended) >= count and pursued.totals[0] / (length + 1) <= ended[count - 1].normalised:
-            break  # not even words that cost nothing could make up for it
-    ended.sort(key=lambda each: -each.normalised)
-    return ended[:count]
+        longer = [(*self.words[row], int(word)) for row, word in zip(rows, words, strict=True)]
+        self._ended.sort(key=lambda each: -each.normalised)
+        if self._is_settled(totals.ravel()[best]):
+            return self._pursue([], np.zeros(0), np.zeros(0, np.int64))
+        return self._pursue(longer, totals.ravel()[best], rows)
+
+    def _is_settled(self, totals: NDArray[np.float64]) -> bool:
+        """Whether not even words that cost nothing could make up for what is lost."""
+        enough = len(self._ended) >= self._count and len(totals) > 0
+        return enough and bool(totals[0] / (self._length + 1) <= self._ended[self._count - 1].normalised)
+
+    def _pursue(
+        self, words: list[tuple[int, ...]], totals: NDArray[np.float64], rows: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        self.words, self._totals = words, totals
+        return rows
+
+    def best(self) -> list[Decoded]:
+        """The best of those that ended."""
+        return sorted(self._ended, key=lambda each: -each.normalised)[: self._count]

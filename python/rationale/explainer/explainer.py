@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rationale.errors import DataError
 from rationale.explainer.belief import believed, value_shares
-from rationale.explainer.decoding import Decoded, beam
+from rationale.explainer.decoding import Decoded, beams
 from rationale.explainer.evidence import Evidence
 from rationale.explainer.language import Language, Reading
 from rationale.explainer.speaker import VARIANTS, NetworkSpeaker
@@ -22,6 +22,7 @@ from rationale.fetching.digest import file_digest
 from rationale.network import SequenceNetwork
 from rationale.resources import as_json, write_whole
 
+_AT_ONCE = 100  # pictures of which sentences are searched in step
 Labels = Sequence[int] | NDArray[np.int64]  # classes that are explained
 
 
@@ -237,7 +238,9 @@ class Explainer:
 
     def best(self, evidence: Evidence, labels: Labels, *, free: bool = False) -> list[Decoded]:
         """The best sentence about each picture; arguments as in `decoded`."""
-        return [best for (best,) in self.decoded(evidence, labels, free=free)]
+        starts = range(0, len(labels), _AT_ONCE)
+        parts = [slice(start, start + _AT_ONCE) for start in starts]
+        return [best for part in parts for (best,) in self.decoded(evidence[part], labels[part], free=free)]
 
     def decoded(self, evidence: Evidence, labels: Labels, count: int = 1, *, free: bool = False) -> list[list[Decoded]]:
         """The best sentences about each picture: of the language, if there is one, naming the class, and believed.
@@ -249,21 +252,23 @@ class Explainer:
             free: any words may come.
         """
         language = None if free else self._speakable
-        shares = self.value_shares(evidence, labels) if language is not None and self.belief else {}
-        found = []
-        for row, label in enumerate(labels):
-            said = partial(self._said, evidence[[row]], int(label))
-            if language is None or not shares:
-                found.append(said(language, count))
-                continue
-            (first,) = said(language, 1)
-            found.append(said(self._believed(language, shares, row, first), count))
-        return found
+        if language is None or not self.belief:
+            return self._said(evidence, labels, [language] * len(labels), count)
+        shares = self.value_shares(evidence, labels)
+        first = [best for (best,) in self._said(evidence, labels, [language] * len(labels), 1)]
+        held = [self._believed(language, shares, row, each) for row, each in enumerate(first)]
+        return self._said(evidence, labels, held, count)
 
-    def _said(self, evidence: Evidence, label: int, language: Language | None, count: int) -> list[Decoded]:
-        begun = self.speaker.begin(evidence, np.array([label]), self.spoken.variant)
-        allowed = None if language is None else partial(self._allowed, language, label)
-        return beam(self.speaker, begun, self.spoken.length, width=max(self.width, count), count=count, allowed=allowed)
+    def _said(
+        self, evidence: Evidence, labels: Labels, languages: Sequence[Language | None], count: int
+    ) -> list[list[Decoded]]:
+        """The best sentences about each picture in a language of its own."""
+        allowed = [
+            None if language is None else partial(self._allowed, language, int(label))
+            for language, label in zip(languages, labels, strict=True)
+        ]
+        begun = self.speaker.begin(evidence, np.asarray(labels, np.int64), self.spoken.variant)
+        return beams(self.speaker, begun, allowed, self.spoken.length, width=max(self.width, count), count=count)
 
     def _believed(
         self, language: Language, shares: Mapping[str, Mapping[str, NDArray[np.float64]]], row: int, first: Decoded

@@ -25,7 +25,7 @@ def write_results() -> Path:
 
 def results_page() -> str:
     """The page, in Markdown."""
-    sections = [_HEAD, _classifier(), _conservation(), _speed()]
+    sections = [_HEAD, _classifier(), _conservation(), _speed(), *sentences_of("mnist")]
     for name in ("flight", "cub"):
         sections += [_photographs(name), _regions(name), *_borders(name), _photograph_speed(name), *sentences_of(name)]
     sections += [*_heatmaps(), _quick(), _fresh()]

@@ -10,6 +10,9 @@ from rationale.explainer.speaker import VARIANTS
 Runs = Sequence[dict[str, Any]]
 Table = tuple[str, list[tuple[str, ...]], str]
 
+# Of pictures that may be shown.
+CREDITS = {"flight": "Photographs: Caltech-101, CC BY 4.0", "mnist": "Digits: MNIST, CC BY-SA 3.0"}
+
 _CONSISTENCY = ("consistency", "others", "commonest", "shuffled")
 _LANGUAGE = ("METEOR", "CIDEr", "BLEU-4", "class_similarity", "class_rank", "perplexity", "distinct")
 
@@ -31,7 +34,7 @@ def _consistency(name: str, figures: dict[str, Any], runs: Runs) -> Table:
             "generator",
             "captions",
             "consistency",
-            "other photographs of its class",
+            "other pictures of its class",
             "its class’s commonest",
             "shuffled heatmaps",
         )
@@ -48,33 +51,39 @@ def _consistency(name: str, figures: dict[str, Any], runs: Runs) -> Table:
     minutes = max(run["seconds"] for run in runs) / 60
     remark = (
         "Consistency: probability that a part which the sentence names carries denser relevance than one which it "
-        f"does not name (0.5 is chance), mean over {len(best[0]['sentences']) if best else 0} test photographs "
+        f"does not name (0.5 is chance), mean over {len(best[0]['sentences']) if best else 0} test pictures "
         f"and {len(seeds)} seeds (± standard deviation over seeds). Linked: learnt from captions that the "
         f"heatmap selected; "
         "unlinked: from captions about parts drawn by lot. Controls: the same sentence beside the heatmaps of "
         "the other "
-        "photographs of its class; the parts that sentences about its class name most often; the sentence that is "
-        "said when the evidence comes from another photograph. What goes beyond these is about *this* picture. "
+        "pictures of its class; the parts that sentences about its class name most often; the sentence that is "
+        "said when the evidence comes from another picture. What goes beyond these is about *this* picture. "
         "The template "
-        "is consistent by construction and stands for the most that can be had. Decoding is held to the "
-        "language of the "
-        "captions (docs/sentences.md); left free, "
-        f"{_mean(best, 'free_grammar')} of the sentences of *explanation* are of the language and "
-        f"{_mean(best, 'free_class_word')} name the right class; held to it, {_mean(best, 'grammar')} and "
-        f"{_mean(best, 'class_word')}. The slowest training took {minutes:.1f} minutes on one thread of a busy machine."
+        "is consistent by construction and stands for the most that can be had. "
     )
-    if figures.get("speed"):
+    if figures["template"]["choices"]:
         remark += (
-            f" Sentences take {figures['speed']['median']:.3f} s beyond the heatmap (median of "
-            f"{figures['speed']['pictures']}, least {figures['speed']['least']:.3f})."
+            "Decoding is held to the language of the captions (docs/sentences.md); left free, "
+            f"{_mean(best, 'free_grammar')} of the sentences of *explanation* are of the language and "
+            f"{_mean(best, 'free_class_word')} name the right class; held to it, {_mean(best, 'grammar')} and "
+            f"{_mean(best, 'class_word')}. "
         )
-    remark += (
-        f"\n\n![Photographs with heatmap and sentence](images/{name}-sentences.png)\n\n*Of each class the most, the "
-        "middle and the least consistent test photograph, as the shipped generator explains them; phrases and "
-        "outlines in the "
-        "same colours. Photographs: Caltech-101, CC BY 4.0.*"
-    )
+    remark += f"The slowest training took {minutes:.1f} minutes on one thread."
+    if figures.get("speed"):
+        remark += f" Sentences take {_speed(figures['speed'])} beyond the heatmap"
+        words = figures["speed"].get("words")
+        remark += f"; heatmaps of all words of one, {_speed(words)}." if words else "."
+    if name in CREDITS:
+        remark += (
+            f"\n\n![Pictures with heatmap and sentence](images/{name}-sentences.png)\n\n*Of each class the most, the "
+            "middle and the least consistent test picture, as the shipped generator explains them; phrases and "
+            f"outlines in the same colours. {CREDITS[name]}.*"
+        )
     return f"{name}: do sentences speak of what the heatmap shows?", rows, remark
+
+
+def _speed(measured: dict[str, float]) -> str:
+    return f"{measured['median']:.3f} s (median of {measured['pictures']}, least {measured['least']:.3f})"
 
 
 def _claims(name: str, figures: dict[str, Any], runs: Runs) -> Table:
@@ -100,7 +109,7 @@ def _claims(name: str, figures: dict[str, Any], runs: Runs) -> Table:
         for key in kinds
     )
     remark = (f"Sentences that are true throughout: {truth}. " if truth else "") + (
-        "Forced choice over all test photographs, balanced over the values: which value’s phrases get the higher "
+        "Forced choice over all test pictures, balanced over the values: which value’s phrases get the higher "
         "probability in the same frame, whatever the sentence would have spoken of. The probe is a ridge regression on "
         "the same inputs. Right when said: claims in the sentences themselves."
     )
@@ -115,7 +124,7 @@ def _language(name: str, figures: dict[str, Any], runs: Runs) -> Table:
             if found:
                 rows.append((variant, captions, *(_mean(found, key) for key in _LANGUAGE)))
     remark = (
-        "Against the captions that the heatmap selected for the test photographs (pycocoevalcap 1.2). Class "
+        "Against the captions that the heatmap selected for the test pictures (pycocoevalcap 1.2). Class "
         "similarity: "
         "mean tf-idf cosine with all captions of the predicted class, class words hidden; class rank: of that "
         "class among all by similarity, 1 is best. Perplexity of the first of these captions. Distinct: share "

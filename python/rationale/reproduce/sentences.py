@@ -43,6 +43,7 @@ from rationale.model import Model, available_models
 from rationale.network import SequenceNetwork
 from rationale.render.spoken import Spoken, spoken_sheet
 from rationale.reproduce.measure import keep, measurements_directory
+from rationale.reproduce.sentence_tables import CREDITS
 from rationale.resources import as_json, write_whole
 from rationale.training.explainer import lessons_of, principal_components, standard, train_explainer
 
@@ -65,7 +66,7 @@ def reproduce_sentences(name: str, folder: Path) -> Figures:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=context) as pool:
         found = [each for job in pool.map(_train_and_measure, jobs) for each in job]
-    if model.explainer is not None:
+    if model.explainer is not None and name in CREDITS:
         draw_sentences(model, measurements_directory().parent / "images" / f"{name}-sentences.png")
     figures: Figures = {
         "split": SPLIT,
@@ -268,19 +269,25 @@ def perplexity(
 
 
 def sentence_speed(model: Model, pictures: int = 20) -> Figures:
-    """Seconds that sentences take beyond the heatmap, for one picture: the median and the least of some."""
+    """Seconds that sentences take beyond the heatmap, for one picture, and heatmaps of all words of the best one."""
     dataset, _ = spoken_of(model)
     split = dataset.split(SPLIT)
-    seconds = []
     if model.explainer is None:
         return {}
+    said, pointed = [], []
     (name,) = model.network.inputs
     for row in range(min(pictures, len(split))):
-        view = model.view(split.images[row])
-        relevance = model.relevance([view], keep=[name, model.evidence_layer])
+        relevance = model.relevance([model.view(split.images[row])], keep=[name, model.evidence_layer])
         started = time.monotonic()
-        model.sentences(relevance)
-        seconds.append(time.monotonic() - started)
+        ((best, *_),) = model.sentences(relevance)
+        said.append(time.monotonic() - started)
+        started = time.monotonic()
+        model.words(relevance, [best])
+        pointed.append(time.monotonic() - started)
+    return {**_typical(said), "words": _typical(pointed)}
+
+
+def _typical(seconds: Sequence[float]) -> Figures:
     return {"median": statistics.median(seconds), "least": min(seconds), "pictures": len(seconds)}
 
 
