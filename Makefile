@@ -116,7 +116,7 @@ units: setup
 		$(BIN)/rationale units stimuli --model mnist --layer $$layer --recipe $$recipe --store weights/mnist/units.h5 || exit; \
 		done; done
 	$(BIN)/rationale units top --model flight --layers conv1,fire3/concat,fire5/concat,fire7/concat,fire9/concat,evidence \
-		--kinds top,relevant,lowest --count 4 --side 44 --highlight deconv --distinct --out $(FLIGHT_UNITS) \
+		--kinds top,relevant,spread,lowest --count 4 --side 44 --highlight deconv --distinct --out $(FLIGHT_UNITS) \
 		--credit "Caltech-101 (Fei-Fei et al. 2004), CC BY 4.0; crops, made smaller"
 	for layer in conv1 fire3/concat evidence; do \
 		$(BIN)/rationale units stimuli --model flight --layer $$layer --store $(FLIGHT_UNITS) || exit; done

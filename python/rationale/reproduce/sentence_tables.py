@@ -21,7 +21,8 @@ def sentence_tables(name: str, figures: dict[str, Any]) -> list[Table]:
     """Title, rows and remark of each table."""
     runs = figures["runs"]
     claims = [_claims(name, figures, runs)] if figures["template"]["choices"] else []
-    return [_consistency(name, figures, runs), *claims, _language(name, figures, runs)]
+    beliefs = [_beliefs(name, figures["beliefs"])] if figures.get("beliefs") else []
+    return [_consistency(name, figures, runs), *claims, *beliefs, _language(name, figures, runs)]
 
 
 def _of(runs: Runs, captions: str, variant: str) -> Runs:
@@ -114,6 +115,20 @@ def _claims(name: str, figures: dict[str, Any], runs: Runs) -> Table:
         "the same inputs. Right when said: claims in the sentences themselves."
     )
     return f"{name}: is it true what sentences say?", rows, remark
+
+
+def _beliefs(name: str, found: Runs) -> Table:
+    kinds = list(found[0]["true"])
+    heads = ["true in all they say" if kind == "all" else f"true in what they say of {kind}" for kind in kinds]
+    rows: list[tuple[str, ...]] = [("believed at least", "phrases a sentence", *heads, "consistency")]
+    for each in found:
+        shares = [f"{right / made:.3f} (of {made})" if made else "–" for right, made in each["true"].values()]
+        rows.append((f"{each['belief']:g}", f"{each['phrases']:.2f}", *shares, f"{each['consistency']:.3f}"))
+    remark = (
+        f"What the shipped generator says of {found[0]['pictures']} validation pictures, by how probable what it says "
+        "must be to it (`explainer.belief`, docs/sentences.md); by these figures the value in model.toml was chosen."
+    )
+    return f"{name}: what is believed is true", rows, remark
 
 
 def _language(name: str, figures: dict[str, Any], runs: Runs) -> Table:

@@ -50,6 +50,7 @@ from rationale.training.explainer import lessons_of, principal_components, stand
 SEEDS = (1, 2, 3)
 LINKED, UNLINKED = "linked", "unlinked"
 SPLIT = "test"
+BELIEFS = (0.0, 0.5, 0.7, 0.8, 0.9)
 
 Figures = dict[str, Any]
 
@@ -73,6 +74,7 @@ def reproduce_sentences(name: str, folder: Path) -> Figures:
         "runs": [each if _is_shipped_kind(each) else _without_sentences(each) for each in found],
         "speed": sentence_speed(model),
         "template": template_figures(model),
+        "beliefs": belief_figures(model),
         "seconds": time.monotonic() - started,
     }
     return keep(f"{name}-sentences", figures)
@@ -289,6 +291,30 @@ def sentence_speed(model: Model, pictures: int = 20) -> Figures:
 
 def _typical(seconds: Sequence[float]) -> Figures:
     return {"median": statistics.median(seconds), "least": min(seconds), "pictures": len(seconds)}
+
+
+def belief_figures(model: Model) -> list[Figures]:
+    """What the shipped generator would say of the validation split if more or less had to be believed."""
+    how, (dataset, source) = model.explainer_settings, spoken_of(model)
+    if model.explainer is None or source.language is None or not how.belief:
+        return []
+    split = dataset.split("val")
+    known = measured(model, split, source, of_labels=False)
+    attributes, found = attributes_of(split), []
+    for belief in sorted({*BELIEFS, how.belief}):
+        explainer = Explainer(model.explainer.speaker, model.explainer.spoken, width=how.beam, belief=belief)
+        said = say(explainer, known.evidence, known.labels)
+        truth = {what: all_true(said, attributes, about) for what, about in {"all": None, **source.checked}.items()}
+        found.append(
+            {
+                "belief": belief,
+                "pictures": len(said),
+                "phrases": float(np.mean([len(each.reading.said) for each in said if each.reading])),
+                "true": {what: [int(np.sum(each)), len(each)] for what, each in truth.items()},
+                "consistency": _mean(consistencies(parts_named(said), known.densities)),
+            }
+        )
+    return found
 
 
 def template_figures(model: Model) -> Figures:
