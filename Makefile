@@ -131,7 +131,7 @@ reproduce: $(BIN)/metrics
 
 # Only the sentences: five generators, three seeds, two kinds of captions.
 reproduce-sentences: $(BIN)/metrics
-	$(BIN)/rationale evaluate sentences --model flight
+	$(BIN)/rationale evaluate sentences --model flight --all-controls
 	$(BIN)/rationale evaluate sentences --model mnist
 	$(BIN)/rationale captions make --model cub
 	$(BIN)/rationale evaluate sentences --model cub

@@ -90,17 +90,21 @@ def evaluate_sentences_command(
     only_faithfulness: Annotated[
         bool, typer.Option("--only-faithfulness", help="Only blur what sentences name, beside what they do not.")
     ] = False,
+    all_controls: Annotated[
+        bool, typer.Option("--all-controls", help="Train all five on captions by lot too, not only what ships.")
+    ] = False,
     pictures: Annotated[int, typer.Option("--pictures", min=2, help="Test pictures of which parts are blurred.")] = 60,
 ) -> None:
     """Measure sentences: five generators, three seeds, captions by heatmap and by lot; and how faithful they are."""
+    from rationale.explainer.speaker import VARIANTS
     from rationale.render.terminal import progress_bar
     from rationale.reproduce import write_results
     from rationale.reproduce.faithfulness import reproduce_faithfulness
-    from rationale.reproduce.sentences import reproduce_sentences
+    from rationale.reproduce.sentences import SHIPPED, reproduce_sentences
 
     folder = out or Path("out") / "reproduce" / model / "sentences"
     if not only_faithfulness:
-        reproduce_sentences(model, folder)
+        reproduce_sentences(model, folder, VARIANTS if all_controls else (SHIPPED,))
     with progress_bar("blurring") as advance:
         reproduce_faithfulness(model, folder, pictures, lambda kind, done, total: advance(done, total, kind))
     print(f"wrote {write_results()}")

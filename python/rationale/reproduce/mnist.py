@@ -8,11 +8,13 @@ from rationale.datasets import load_dataset
 from rationale.datasets.export import export_pictures
 from rationale.evaluation.classification import classify
 from rationale.evaluation.heatmaps import settings_for
+from rationale.explainer.speaker import VARIANTS
 from rationale.lrp import COMPOSITES, propagate
 from rationale.model import Model
 from rationale.network import Network
 from rationale.reproduce.heatmaps import evaluate_heatmaps, publish
 from rationale.reproduce.measure import command, keep, measurements_directory, memory_while_running, seconds_to_run
+from rationale.reproduce.sentences import reproduce_sentences
 from rationale.training import train_classifier
 from rationale.training.classifier import VALIDATION
 from rationale.training.display import training_display
@@ -27,6 +29,7 @@ def reproduce_mnist(folder: Path, *, quick: bool = False) -> None:
     model = Model.load("mnist")
     if not quick:
         _train(model, folder)
+        reproduce_sentences("mnist", folder / "sentences", VARIANTS)
         publish(evaluate_heatmaps(model, folder / "heatmaps", settings_for(model)), folder / "heatmaps")
     keep("mnist-conservation", _conservation(model))
     keep("mnist-speed", _speed())

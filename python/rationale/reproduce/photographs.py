@@ -13,6 +13,7 @@ from rationale.evaluation.classification import Classification, classify
 from rationale.evaluation.estimate import estimate
 from rationale.evaluation.heatmaps import settings_for
 from rationale.evaluation.regions import Share, measure_regions
+from rationale.explainer.speaker import VARIANTS
 from rationale.model import Model
 from rationale.network import Network
 from rationale.render.charts import Dot, dot_chart, matrix_chart, reliability_chart
@@ -71,7 +72,7 @@ def reproduce_photographs(name: str, folder: Path, *, quick: bool = False) -> No
     if not quick:
         keep(f"{name}-speed", photograph_speed(model))
         if model.description.explainer is not None:
-            reproduce_sentences(name, folder / "sentences")
+            reproduce_sentences(name, folder / "sentences", VARIANTS)
         publish(evaluate_heatmaps(model, folder / "heatmaps", settings_for(model)), folder / "heatmaps")
 
 

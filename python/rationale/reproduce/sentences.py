@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rationale.captions import spoken_of
 from rationale.captions.files import by_picture, read_captions
-from rationale.captions.make import attributes_of
+from rationale.captions.make import attributes_of, make_captions
 from rationale.captions.measured import Measured, measured, view_regions
 from rationale.datasets import Dataset
 from rationale.errors import OptionError
@@ -56,14 +56,21 @@ BELIEFS = (0.0, 0.5, 0.7, 0.8, 0.9)
 Figures = dict[str, Any]
 
 
-def reproduce_sentences(name: str, folder: Path) -> Figures:
-    """Trains and measures all generators of a model; figures go to docs/measurements, snapshots to `folder`."""
+def reproduce_sentences(name: str, folder: Path, controls: Sequence[str] = (SHIPPED,)) -> Figures:
+    """Trains and measures all generators of a model; figures go to docs/measurements, snapshots to `folder`.
+
+    `controls` are those of the five models that are also trained on captions about parts drawn by lot.
+    """
     started = time.monotonic()
     if name not in available_models():
         known = ", ".join(each for each in available_models() if Model.load(each).description.explainer is not None)
         raise OptionError(f"the experiment is about the project's own models, {known}, not {name!r}")
     model = Model.load(name)
-    jobs = [(name, which, seed, folder) for seed in SEEDS for which in (LINKED, UNLINKED)]
+    how = model.explainer_settings
+    if not (how.captions.exists() and how.unlinked.exists()):  # people's own, which do not come with the project
+        make_captions(model, how.captions, how.unlinked)
+    kinds = {LINKED: VARIANTS, UNLINKED: tuple(controls)}
+    jobs = [(name, which, variants, seed, folder) for seed in SEEDS for which, variants in kinds.items()]
     measured_for(model)  # before processes would measure it twice
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=context) as pool:
@@ -131,15 +138,15 @@ def measured_for(model: Model) -> dict[str, Measured]:
     }
 
 
-def _train_and_measure(job: tuple[str, str, int, Path]) -> list[Figures]:
-    """The five models of one seed, or the twin of the one that ships, in a process of their own, on one thread."""
-    name, which, seed, folder = job
+def _train_and_measure(job: tuple[str, str, Sequence[str], int, Path]) -> list[Figures]:
+    """Models of one seed and one kind of captions, in a process of their own, on one thread."""
+    name, which, variants, seed, folder = job
     model = Model.load(name)
     how = model.explainer_settings
     lessons = lessons_of(model, how.captions if which == LINKED else how.unlinked)
     place = folder / which / f"seed-{seed}"
     found = []
-    for variant in VARIANTS if which == LINKED else (SHIPPED,):
+    for variant in variants:
         path = place / variant / "figures.json"
         started = time.monotonic()
         weights = train_explainer(
