@@ -18,7 +18,16 @@ from rationale.model import Model
 from rationale.network import Box
 from rationale.units import Store, Wanted, layers_of, scan, unit_layers
 from rationale.units.layers import check_unit
-from rationale.units.rank import NONE, correlations, highest, lowest, spread, statistics, without_twins
+from rationale.units.rank import (
+    NONE,
+    correlations,
+    highest,
+    lowest,
+    spread,
+    statistics,
+    stretches_without_twins,
+    without_twins,
+)
 from tests.hdf5 import assert_same
 from tests.units.planted import CLASSES, CORNER, DEAD, EDGE, LYING, places, planted_model, planted_split, write_pictures
 
@@ -304,6 +313,19 @@ def test_rankings_are_those_of_a_full_sort(pictures: int) -> None:
         assert (values[kept, unit] > least[unit]).all()
         assert (np.diff(values[kept, unit]) >= 0).all()
         assert len(set(kept.tolist())) == len(kept)
+
+
+def test_without_twins_the_spread_still_goes_through_all_ranks() -> None:
+    """Not only through the weakest, however many spare ones are looked at for their sake."""
+    values = np.random.default_rng(0).permutation(100).astype(np.float32)[:, None]
+    candidates = spread(values, 12)
+    found = stretches_without_twins(candidates, lambda rows: np.arange(len(rows)), 4)
+    np.testing.assert_allclose(values[found[0], 0], [12, 37, 62, 87], atol=2)
+    alike = stretches_without_twins(candidates, lambda rows: (values[rows, 0] > 50).astype(np.int64), 4)
+    assert [NONE if row == NONE else values[row, 0] > 50 for row in alike[0]] == [False, NONE, True, NONE]
+    few = spread(np.array([[0.0], [1.0], [2.0]], np.float32), 8)
+    kept = stretches_without_twins(few, lambda rows: np.arange(len(rows)), 4)
+    assert sorted(kept[kept != NONE].tolist()) == [1, 2]
 
 
 def test_of_twins_the_first_is_kept() -> None:

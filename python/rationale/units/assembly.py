@@ -19,7 +19,17 @@ from rationale.network import Box, Field, receptive_fields
 from rationale.resources import printable
 from rationale.units.highlight import From, highlight, highlight_picture, picture_is_signed
 from rationale.units.names import EVIDENCE
-from rationale.units.rank import NONE, Rows, Statistics, highest, lowest, spread, statistics, without_twins
+from rationale.units.rank import (
+    NONE,
+    Rows,
+    Statistics,
+    highest,
+    lowest,
+    spread,
+    statistics,
+    stretches_without_twins,
+    without_twins,
+)
 from rationale.units.store import changed, replace, replace_strips
 from rationale.units.strips import crop_of, pack
 from rationale.units.wanted import Report, Scanned, Wanted
@@ -93,7 +103,8 @@ class Assembly:
         choose = {"lowest": lowest, "spread": spread}.get(kind, highest)
         count = self._wanted.count
         if self._wanted.distinct:
-            rows = without_twins(choose(values, _SPARE * count), self._twins, count)
+            sift = stretches_without_twins if kind == "spread" else without_twins
+            rows = sift(choose(values, _SPARE * count), self._twins, count)
         else:
             rows = choose(values, count)
         units = np.arange(len(rows))[:, None]

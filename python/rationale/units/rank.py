@@ -125,6 +125,30 @@ def without_twins(candidates: Rows, groups_of: Callable[[Rows], NDArray[np.int64
     return found
 
 
+def stretches_without_twins(candidates: Rows, groups_of: Callable[[Rows], NDArray[np.int64]], count: int) -> Rows:
+    """One candidate of each of `count` equal stretches of each unit's, nearest to its middle, no two near-duplicates.
+
+    Args:
+        candidates: pictures of each unit from weak to strong, (C, n), n a multiple of `count`.
+        groups_of, count: as in `without_twins`.
+    """
+    each = candidates.shape[1] // count
+    outwards = np.argsort(np.abs(np.arange(each) - (each - 1) / 2), kind="stable")
+    found = np.full((len(candidates), count), NONE, np.int32)
+    for unit, rows in enumerate(candidates):
+        groups = np.full(len(rows), NONE, np.int64)
+        if (known := rows != NONE).any():
+            groups[known] = groups_of(rows[known])
+        taken = {NONE}
+        for place in range(count):
+            own = place * each + outwards
+            fresh = [at for at in own if int(groups[at]) not in taken]
+            if fresh:
+                found[unit, place] = rows[fresh[0]]
+                taken.add(int(groups[fresh[0]]))
+    return found
+
+
 def _first(keys: Array, count: int) -> NDArray[np.int64]:
     """The rows with the least keys of each column, in order, ties by row: (min(count, N), C)."""
     if len(keys) > 20 * count:  # a full sort of all pictures would cost more than the forward passes
