@@ -79,7 +79,9 @@ def test_only_what_is_believed_is_left_and_the_most_of_it() -> None:
             "seen": {"yes": np.array([yes]), "no": np.array([1 - yes])},
             "tail": {"red": np.array([tail]), "none": np.array([1 - tail])},
         }
-        return [each.text for each in believed(LANGUAGE, shares, 0, least, subjects).phrases]
+        found = believed(LANGUAGE, shares, 0, least, subjects)
+        assert found.least == len(found.subjects)
+        return [each.text for each in found.phrases]
 
     both = ("wings", "tail")
     assert texts(0.9, 0.95, 0.85, subjects=both) == ["red wings", "a red tail"]

@@ -1,6 +1,7 @@
 """The language of captions: what is composed is read back, and nothing else is taken for it."""
 
 import itertools
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -59,19 +60,35 @@ def test_next_words_lead_to_all_sentences_and_to_no_others() -> None:
         for phrases in itertools.permutations(TINY.phrases, count)
         if len({phrase.subject for phrase in phrases}) == count
     }
-    found, open_ = set(), [()]
-    while open_:
-        begun = open_.pop()
-        for word in TINY.next_words(begun, "one"):
-            if word == "":
-                found.add(begun)
-            else:
-                open_.append((*begun, word))
+    found = all_sentences(TINY)
     assert texts <= found
     for words in found:  # what is told in another order is of the language, too
         reading = TINY.read(words)
         assert reading is not None
         assert reading.label == "one"
+
+
+def test_a_sentence_goes_on_until_enough_is_told() -> None:
+    coat = Phrase("a long coat", "coat", {"coat": "long"}, "body")
+    language = replace(TINY, phrases=(*TINY.phrases, coat))
+    whole = all_sentences(language)
+    for least in (1, 2, 3):
+        told = {words: len(reading.said) for words in whole if (reading := language.read(words)) is not None}
+        assert len(told) == len(whole)
+        assert all_sentences(replace(language, least=least)) == {words for words in told if told[words] >= least}
+
+
+def all_sentences(language: Language) -> set[tuple[str, ...]]:
+    found: set[tuple[str, ...]] = set()
+    open_: list[tuple[str, ...]] = [()]
+    while open_:
+        begun = open_.pop()
+        for word in language.next_words(begun, "one"):
+            if word == "":
+                found.add(begun)
+            else:
+                open_.append((*begun, word))
+    return found
 
 
 def test_words_that_begin_phrases_tell_their_subject() -> None:

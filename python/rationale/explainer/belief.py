@@ -16,6 +16,8 @@ from rationale.explainer.language import Language
 from rationale.explainer.speaker import Memory, NetworkSpeaker
 from rationale.explainer.vocabulary import START, Vocabulary
 
+MOST = 3  # subjects that a sentence must tell of
+
 Values = NDArray[np.float64]
 Tokens = tuple[int, ...]
 
@@ -105,7 +107,8 @@ def believed(
 ) -> Language:
     """The language with those phrases only whose claims about a picture are all believed; with the best, if none is.
 
-    Of two that are, one of which claims all that the other does and more, the one that claims more.
+    Of two that are, one of which claims all that the other does and more, the one that claims more. All subjects that
+    are left are told of, up to MOST.
 
     Args:
         language: that `shares` were made with.
@@ -123,4 +126,4 @@ def believed(
     chosen = sure or [max(beliefs, key=lambda number: beliefs[number])]
     phrases = [language.phrases[number] for number in chosen]
     most = [each for each in phrases if not any(each.claims.items() < other.claims.items() for other in phrases)]
-    return replace(language, phrases=tuple(most))
+    return replace(language, phrases=tuple(most), least=min(MOST, len({each.subject for each in most})))

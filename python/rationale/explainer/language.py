@@ -70,12 +70,14 @@ class Reading:
 class Language:
     """Frames with {class} and {claims}, the noun phrase of each class, and phrases; subjects in the order of telling.
 
-    Several phrases with the same claims are ways of saying the same.
+    Several phrases with the same claims are ways of saying the same. A sentence goes on until it tells of `least`
+    subjects.
     """
 
     frames: tuple[str, ...]
     nouns: Mapping[str, str]
     phrases: tuple[Phrase, ...]
+    least: int = 1
 
     def __post_init__(self) -> None:
         """Checks the frames.
@@ -232,12 +234,14 @@ class Language:
         self, rest: tuple[str, ...], after: tuple[str, ...], told: frozenset[str], *, last: bool
     ) -> set[str]:
         found = set()
-        if (last or len(told) == 1) and after[: len(rest)] == rest:
+        enough = len(told) >= self.least
+        if enough and (last or len(told) == 1) and after[: len(rest)] == rest:
             found.add(after[len(rest)] if len(rest) < len(after) else "")
         if last or len(told) == len(self.subjects):
             return found
         if not rest:
-            return found | ({",", "and"} if len(told) + 1 < len(self.subjects) else {"and"})
+            most, least = len(told) + 1 < len(self.subjects), len(told) + 1 >= self.least
+            return found | ({","} if most else set()) | ({"and"} if least else set())
         if rest[0] in (",", "and"):
             found |= self._next_in_list(rest[1:], after, told, last=rest[0] == "and")
         return found
