@@ -16,8 +16,8 @@ from rationale.explainer.explainer import Explainer, Sentence
 from rationale.model import Model
 from rationale.network import SequenceNetwork
 from rationale.reproduce.measure import keep
-from rationale.reproduce.sentences import measure
-from rationale.training.explainer import lessons_of, train_explainer
+from rationale.reproduce.sentences import measure, unlinked_lessons
+from rationale.training.explainer import train_explainer
 
 Figures = dict[str, Any]
 Report = Callable[[str, int, int], None]
@@ -79,7 +79,7 @@ def _twin(model: Model, folder: Path) -> Explainer:
     """The generator that learnt from captions about parts drawn by lot; trained where it is not there."""
     how = model.explainer_settings
     place = folder / "unlinked" / "seed-1"
-    lessons = lessons_of(model, how.unlinked)
+    lessons = unlinked_lessons(model)
     weights = train_explainer(
         model, place / "explanation", "explanation", lessons=lessons, seed=1, threads=1, shared=place / "shared"
     )

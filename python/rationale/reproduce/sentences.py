@@ -45,7 +45,7 @@ from rationale.render.spoken import Spoken, spoken_sheet
 from rationale.reproduce.measure import keep, measurements_directory
 from rationale.reproduce.sentence_tables import CREDITS
 from rationale.resources import as_json, write_whole
-from rationale.training.explainer import lessons_of, principal_components, standard, train_explainer
+from rationale.training.explainer import Lessons, lessons_of, principal_components, standard, train_explainer
 
 SEEDS = (1, 2, 3)
 LINKED, UNLINKED = "linked", "unlinked"
@@ -143,7 +143,7 @@ def _train_and_measure(job: tuple[str, str, Sequence[str], int, Path]) -> list[F
     name, which, variants, seed, folder = job
     model = Model.load(name)
     how = model.explainer_settings
-    lessons = lessons_of(model, how.captions if which == LINKED else how.unlinked)
+    lessons = lessons_of(model, how.captions) if which == LINKED else unlinked_lessons(model)
     place = folder / which / f"seed-{seed}"
     found = []
     for variant in variants:
@@ -171,6 +171,12 @@ def _train_and_measure(job: tuple[str, str, Sequence[str], int, Path]) -> list[F
         write_whole(path, as_json(figures, indent=1))
         found.append(figures)
     return found
+
+
+def unlinked_lessons(model: Model) -> Lessons:
+    """Captions about parts drawn by lot, in the words of those that the heatmap selected."""
+    how = model.explainer_settings
+    return lessons_of(model, how.unlinked, words_of=how.captions)
 
 
 def measure(model: Model, explainer: Explainer, network: SequenceNetwork) -> Figures:

@@ -75,8 +75,16 @@ class Lessons:
     lexicon: Mapping[str, str] | None = None
 
 
-def lessons_of(model: Model, captions: Path, report: Callable[[int, int], None] = lambda done, total: None) -> Lessons:
+def lessons_of(
+    model: Model,
+    captions: Path,
+    report: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    words_of: Path | None = None,
+) -> Lessons:
     """Reads captions and measures the pictures that they are about.
+
+    The words are those of `words_of`, another caption file, where that is given: for generators that are compared.
 
     Raises:
         DataError: the captions are damaged, lack a class or a picture, or share no word; see `read_captions`.
@@ -93,7 +101,11 @@ def lessons_of(model: Model, captions: Path, report: Callable[[int, int], None] 
     composed = source.language
     is_composed = composed is not None and any(composed.read(words) is not None for each in texts for words in each)
     language = composed if is_composed else None  # people's own words are not held to it
-    vocabulary = Vocabulary.of_captions((text for each in texts for text in each), how.minimum_count)
+    counted = texts
+    if words_of is not None:
+        others = by_picture(read_captions(words_of), ids, words_of)
+        counted = [[tokens_of(caption.text) for caption in each] for each in others]
+    vocabulary = Vocabulary.of_captions((text for each in counted for text in each), how.minimum_count)
     encoded = [[tuple(vocabulary.encode(text)) for text in each] for each in texts]
     _check_known(encoded, chosen, captions)
     found = [measured(model, split, source, of_labels=True, report=report) for split in splits]
@@ -116,6 +128,7 @@ def lessons_of(model: Model, captions: Path, report: Callable[[int, int], None] 
             "composite": model.composite().name,
             "language": short_digest(as_json(language.as_dict()).encode()) if language is not None else "",
             "[explainer] in model.toml": short_digest(repr((how.grid, how.minimum_count)).encode()),
+            **({"words": file_digest(words_of)[:12]} if words_of is not None else {}),
         },
         [[caption.weight for caption in each] for each in chosen],
         source.lexicon,
