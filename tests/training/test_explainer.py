@@ -12,7 +12,7 @@ from rationale.datasets import load_dataset
 from rationale.errors import DataError, ModelError, NetworkError, OutputError
 from rationale.explainer.evidence import Evidence
 from rationale.explainer.explainer import Explainer, read_spoken
-from rationale.explainer.vocabulary import Vocabulary, tokens_of
+from rationale.explainer.vocabulary import UNKNOWN, Vocabulary, tokens_of
 from rationale.model import Model
 from rationale.network import Solver
 from rationale.training.definitions import check_definitions
@@ -168,6 +168,10 @@ def test_peoples_own_captions_are_held_to_no_language(model: Model, tmp_path: Pa
     found = lessons_of(model, write_captions(tmp_path / "own.csv", own))
     assert found.language is None
     assert {"somebody", "airliner", "small"} <= set(found.vocabulary.words)
+    twin = lessons_of(model, tmp_path / "own.csv", words_of=model.explainer_settings.captions)
+    assert twin.vocabulary == lessons().vocabulary
+    assert UNKNOWN in twin.captions[0][0]
+    assert twin.identity != found.identity
 
 
 def test_definitions_for_other_captions_are_refused_at_once(model: Model, tmp_path: Path) -> None:
