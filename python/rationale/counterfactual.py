@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from rationale.errors import ModelError
 from rationale.evaluation.blurring import densest, margin_without
-from rationale.evaluation.sentences import value_probabilities
 from rationale.explainer.evidence import Evidence
 from rationale.explainer.explainer import Explainer, Sentence
 from rationale.explainer.language import Language, Phrase
@@ -135,19 +134,16 @@ def why_not(
 def _differences(
     explainer: Explainer, language: Language, evidence: Evidence, of_other: Evidence, label: int, other: int
 ) -> list[tuple[Phrase, Phrase, str]]:
-    """Phrases about the same subject for both classes that differ in one attribute, and that attribute."""
-    attributes = dict.fromkeys(name for phrase in language.phrases for name in phrase.claims)
-    chosen: dict[str, tuple[str, str]] = {}
-    for attribute in attributes:
-        both = []
-        for each, number in ((evidence, label), (of_other, other)):
-            values, shares = value_probabilities(explainer, each, np.array([number]), attribute)
-            both.append(values[int(shares[0].argmax())])
-        chosen[attribute] = (both[0], both[1])
-    own = {name: values[0] for name, values in chosen.items()}
+    """Phrases about the same subject for both classes that differ in one attribute, and that attribute.
+
+    What is said of the class itself is believed.
+    """
+    shares, of_others = explainer.value_shares(evidence, [label]), explainer.value_shares(of_other, [other])
+    own = {name: max(values, key=lambda value: float(values[value][0])) for name, values in shares.items()}
     found = []
-    for attribute, (value, instead) in chosen.items():
-        if value == instead:
+    for attribute, value in own.items():
+        instead = max(of_others[attribute], key=lambda each: float(of_others[attribute][each][0]))
+        if value == instead or shares[attribute][value][0] < explainer.belief:
             continue
         subject = next(phrase.subject for phrase in language.phrases if attribute in phrase.claims)
         ways = [way for way in language.ways(subject, own) if attribute in way.claims]

@@ -67,14 +67,6 @@ def commonest(named: Parts, labels: NDArray[np.int64]) -> list[tuple[str, ...]]:
     return [usual[int(label)] for label in labels]
 
 
-def value_probabilities(
-    explainer: Explainer, evidence: Evidence, labels: NDArray[np.int64], attribute: str, frame: int = 0
-) -> tuple[list[str], NDArray[np.float64]]:
-    """Forced choice: the values of an attribute, and each one's share of the probability in a frame, (N, values)."""
-    shares = explainer.value_shares(evidence, labels, frame)[attribute]
-    return list(shares), np.stack(list(shares.values()), axis=1)
-
-
 def balanced_accuracy(chosen: Sequence[str], true: Sequence[str]) -> float:
     """Mean over the values that occur of the share of their pictures for which they are chosen."""
     right = [[c == t for c, t in zip(chosen, true, strict=True) if t == value] for value in sorted(set(true))]

@@ -29,7 +29,6 @@ from rationale.evaluation.sentences import (
     consistencies,
     parts_named,
     say,
-    value_probabilities,
     with_the_others,
 )
 from rationale.explainer.explainer import Explainer
@@ -210,9 +209,9 @@ def measure(model: Model, explainer: Explainer, network: SequenceNetwork) -> Fig
         figures[f"{name}class_word"] = float(np.mean(_class_right(explainer, each, labels)))
     for name, about in (("", None), *source.checked.items()):
         figures[f"true{name and f' of {name}'}"] = _mean(np.array(all_true(said, attributes, about), np.float64))
-    for attribute in told_attributes(language):
-        values, shares = value_probabilities(explainer, known.evidence, labels, attribute)
-        chosen = [values[number] for number in shares.argmax(axis=1)]
+    for attribute, shares in explainer.value_shares(known.evidence, labels).items():
+        values = list(shares)
+        chosen = [values[number] for number in np.argmax([shares[value] for value in values], axis=0)]
         figures["choices"] |= _choices(attribute, chosen, [each[attribute] for each in attributes], values)
         right = claims_when_made(said, attributes, attribute)
         figures["when_said"][attribute] = [int(np.sum(right)), len(right)]
