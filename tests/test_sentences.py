@@ -111,7 +111,9 @@ def test_batch_keeps_sentences(model: Model, photograph: Path, tmp_path: Path) -
     path = write_heatmaps(model, few, tmp_path / "two.h5", sentences=True, crew=Crew(threads=1))
     with h5py.File(path) as file:
         said = file["sentence"].asstr()[:].tolist()
-    assert said == [each.sentence for each in model.explain_batch([test.images[0], test.images[1]])]
+    both = model.explain_batch([test.images[0], test.images[1]])
+    assert said == [each.sentence for each in both]
+    assert [each.words for each in both] == [(), ()]  # which take longer than all else
     mute = Model("mute", model.directory, replace(model.description, explainer=None))
     with pytest.raises(ModelError, match="has no explainer"):
         write_heatmaps(mute, few, tmp_path / "none.h5", sentences=True)

@@ -366,12 +366,21 @@ class Model:
         target: int | str | None = None,
         against: int | str | None = None,
         composite: str | Composite | None = None,
+        words: bool | None = None,
     ) -> list[Explanation]:
-        """Explains several pictures with one forward and one backward pass; arguments as in `explain`."""
+        """Explains several pictures with one forward and one backward pass.
+
+        Args:
+            images: pictures.
+            target, against, composite: as in `explain`.
+            words: whether each word of a sentence has its heatmap, which takes longer than all else; if not given, of
+                one picture only.
+        """
         sources = list(images)
         names = [source_name(source, number) for number, source in enumerate(sources)]
         views = [self.view(source) for source in sources]
-        return self.explain_views(views, names, target=target, against=against, composite=composite)
+        pointing = len(views) == 1 if words is None else words
+        return self.explain_views(views, names, target=target, against=against, composite=composite, words=pointing)
 
     def explain_views(
         self,
