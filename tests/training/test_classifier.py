@@ -140,6 +140,8 @@ def test_a_signal_waits_for_the_end_of_the_update(
     mnist_model: Model, tmp_path: Path, kind: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between an update and the mean of the weights: the update would be missing in the mean, for good."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of what a shell starts in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     how = replace(mnist_model.description.training, with_val=True, average=1.0)
     model = Model("mnist", mnist_model.directory, replace(mnist_model.description, training=how))
     whole = train_classifier(model, tmp_path / "whole", iterations=15, threads=1)
