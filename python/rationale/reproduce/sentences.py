@@ -73,7 +73,13 @@ def reproduce_sentences(name: str, folder: Path, controls: Sequence[str] = (SHIP
     measured_for(model)  # before processes would measure it twice
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=context) as pool:
-        found = [each for job in pool.map(_train_and_measure, jobs) for each in job]
+        try:
+            found = [each for job in pool.map(_train_and_measure, jobs) for each in job]
+        except BaseException:  # else the pool would wait for what is going on, many minutes; snapshots are whole
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.kill()
+            raise
     if model.explainer is not None and name in CREDITS:
         draw_sentences(model, measurements_directory().parent / "images" / f"{name}-sentences.png")
     figures: Figures = {
