@@ -13,6 +13,8 @@ Table = tuple[str, list[tuple[str, ...]], str]
 # Of pictures that may be shown.
 CREDITS = {"flight": "Photographs: Caltech-101, CC BY 4.0", "mnist": "Digits: MNIST, CC BY-SA 3.0"}
 
+FEW_CLASSES = 4  # of which three pictures each are shown
+
 _CONSISTENCY = ("consistency", "others", "commonest", "shuffled")
 _LANGUAGE = ("METEOR", "CIDEr", "BLEU-4", "class_similarity", "class_rank", "perplexity", "distinct")
 
@@ -75,10 +77,11 @@ def _consistency(name: str, figures: dict[str, Any], runs: Runs) -> Table:
         words = figures["speed"].get("words")
         remark += f"; heatmaps of all words of one, {_speed(words)}." if words else "."
     if name in CREDITS:
+        which = "the most, the middle and the least" if figures["classes"] <= FEW_CLASSES else "the middling"
         remark += (
-            f"\n\n![Pictures with heatmap and sentence](images/{name}-sentences.png)\n\n*Of each class the most, the "
-            "middle and the least consistent test picture, as the shipped generator explains them; phrases and "
-            f"outlines in the same colours. {CREDITS[name]}.*"
+            f"\n\n![Pictures with heatmap and sentence](images/{name}-sentences.png)\n\n*Of each class {which} "
+            "consistent test picture, as the shipped generator explains it; phrases and outlines in the same colours. "
+            f"{CREDITS[name]}.*"
         )
     return f"{name}: do sentences speak of what the heatmap shows?", rows, remark
 

@@ -42,7 +42,7 @@ from rationale.model import Model, available_models
 from rationale.network import SequenceNetwork
 from rationale.render.spoken import Spoken, spoken_sheet
 from rationale.reproduce.measure import keep, measurements_directory
-from rationale.reproduce.sentence_tables import CREDITS
+from rationale.reproduce.sentence_tables import CREDITS, FEW_CLASSES
 from rationale.resources import as_json, write_whole
 from rationale.training.explainer import Lessons, lessons_of, principal_components, standard, train_explainer
 
@@ -84,6 +84,7 @@ def reproduce_sentences(name: str, folder: Path, controls: Sequence[str] = (SHIP
         draw_sentences(model, measurements_directory().parent / "images" / f"{name}-sentences.png")
     figures: Figures = {
         "split": SPLIT,
+        "classes": len(model.labels),
         "runs": [each if _is_shipped_kind(each) else _without_sentences(each) for each in found],
         "speed": sentence_speed(model),
         "template": template_figures(model),
@@ -102,7 +103,7 @@ def _without_sentences(run: Figures) -> Figures:
 
 
 def draw_sentences(model: Model, path: Path) -> Path:
-    """Photographs of both classes with heatmap and sentence: of each the most, the middle and the least consistent.
+    """Pictures with heatmap and sentence: of each class the middle one by consistency; of few the most and least too.
 
     Ties go by the order of the test split; what is drawn is what the shipped generator says.
     """
@@ -116,7 +117,8 @@ def draw_sentences(model: Model, path: Path) -> Path:
     for label in range(len(dataset.classes)):
         of_class = np.flatnonzero((known.labels == label) & ~np.isnan(values))
         order = of_class[np.argsort(-values[of_class], kind="stable")]
-        rows += [int(order[0]), int(order[len(order) // 2]), int(order[-1])]
+        ends = (0, len(order) // 2, -1) if len(dataset.classes) <= FEW_CLASSES else (len(order) // 2,)
+        rows += [int(order[place]) for place in ends]
     regions = [view_regions(model, source, split.parts[row]) for row in rows]
     views = [model.view(split.images[row]) for row in rows]
     found = model.explain_views(views, [split.ids[row] for row in rows], words=False, regions=regions)
@@ -126,7 +128,7 @@ def draw_sentences(model: Model, path: Path) -> Path:
             each.heatmap,
             each.sentence_pieces(),
             each.regions,
-            f"{split.name} photograph {each.name}: {each.headline}; consistency {each.consistency:.2f}",
+            f"{each.name}, {split.name}: {each.headline}; consistency {each.consistency:.2f}",
         )
         for each in found
     ]
