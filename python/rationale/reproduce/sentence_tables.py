@@ -77,10 +77,11 @@ def _consistency(name: str, figures: dict[str, Any], runs: Runs) -> Table:
         words = figures["speed"].get("words")
         remark += f"; heatmaps of all words of one, {_speed(words)}." if words else "."
     if name in CREDITS:
-        which = "the most, the middle and the least" if figures["classes"] <= FEW_CLASSES else "the middling"
+        few = figures["classes"] <= FEW_CLASSES
+        which = "the most, the middle and the least consistent" if few else "by consistency the middle"
         remark += (
-            f"\n\n![Pictures with heatmap and sentence](images/{name}-sentences.png)\n\n*Of each class {which} "
-            "consistent test picture, as the shipped generator explains it; phrases and outlines in the same colours. "
+            f"\n\n![Pictures with heatmap and sentence](images/{name}-sentences.png)\n\n*Of each class {which} test "
+            "picture, as the shipped generator explains it; phrases and outlines in the same colours. "
             f"{CREDITS[name]}.*"
         )
     return f"{name}: do sentences speak of what the heatmap shows?", rows, remark
