@@ -64,7 +64,7 @@ def test_a_worker_that_dies_between_two_pictures_is_replaced_and_told_of() -> No
 
 def test_a_picture_that_stops_two_workers_is_given_up() -> None:
     async def run() -> list[str]:
-        own, told = workers(patience=1e-6), []
+        own, told = workers(patience=0), []
         with pytest.raises(WorkerError, match="two workers"):
             await own.seat("mnist").ask(look(), told.append)
         own.stop()
