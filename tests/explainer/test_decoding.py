@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from rationale.explainer.decoding import Decoded, beam, greedy, sample, without
+from rationale.explainer.decoding import Allowed, Decoded, beams, greedy, sample, without
 from rationale.explainer.losses import log_probabilities
 from rationale.explainer.vocabulary import END, PADDING, START, UNKNOWN
 
@@ -32,6 +32,13 @@ def log_probability(table: Table, words: tuple[int, ...]) -> float:
         total += without(table.logs[before, last][None], {PADDING, START, UNKNOWN})[0, word]
         before, last = last, word
     return float(total)
+
+
+def beam(
+    table: Table, start: np.ndarray, length: int, *, width: int, count: int = 1, allowed: Allowed | None = None
+) -> list[Decoded]:
+    (found,) = beams(table, start, [allowed], length, width=width, count=count)
+    return found
 
 
 def everything() -> list[tuple[int, ...]]:
@@ -65,6 +72,22 @@ def test_only_allowed_words_are_said() -> None:
     )
     assert found
     assert all(set(each.words) == {5} for each in found)
+
+
+def test_pictures_in_step_get_what_each_gets_alone() -> None:
+    """Though their searches end at different lengths."""
+    table, starts = Table(3), np.array([PADDING, 5, PADDING, 6, 4])
+    allowed: list[Allowed | None] = [
+        None,
+        lambda words: [5, END][: 1 + bool(words)],
+        lambda words: [4, 5, 6] if len(words) < LENGTH else [END],
+        None,
+        lambda words: [6, END],
+    ]
+    together = beams(table, starts, allowed, LENGTH, width=6, count=3)
+    alone = [beam(table, starts[[row]], LENGTH, width=6, count=3, allowed=each) for row, each in enumerate(allowed)]
+    assert together == alone
+    assert len({len(best.words) for best, *_ in together}) > 1
 
 
 def test_samples_follow_the_probabilities_and_the_seed() -> None:

@@ -134,9 +134,8 @@ def explain_all(
         ]
         whole = (out / _REPORT).exists()
         batches = [items[start : start + model.batch_size] for start in range(0, len(items), model.batch_size)]
-        missing = [
-            each for each in batches if not all(item.is_done(whole) for item in each)
-        ]  # bits depend on all of it
+        # A batch is made again as a whole: bits depend on what shares it.
+        missing = [each for each in batches if not all(item.is_done(whole) for item in each)]
         work = _Work(wish, made, also, summary)
         explained, failed = 0, 0
         for done in _results(model, missing, work, regions, processes):

@@ -95,20 +95,6 @@ def _only(logs: NDArray[np.float64], allowed: Collection[int]) -> NDArray[np.flo
 Allowed = Callable[[tuple[int, ...]], Collection[int]]  # from the words so far, which may follow, END among them
 
 
-def beam(
-    speaker: Speaker[State],
-    state: State,
-    length: int,
-    *,
-    width: int = 5,
-    count: int = 1,
-    allowed: Allowed | None = None,
-) -> list[Decoded]:
-    """The best sentences for one picture, as in `beams`."""
-    (found,) = beams(speaker, state, [allowed], length, width=width, count=count)
-    return found
-
-
 def beams(
     speaker: Speaker[State],
     state: State,
@@ -167,29 +153,22 @@ class _Search:
             for words, total in zip(self.words, totals[:, END], strict=True)
             if np.isfinite(total)
         ]
-        if at >= self._length and self._ended:
-            return self._pursue([], np.zeros(0), np.zeros(0, np.int64))
+        self._ended.sort(key=lambda each: -each.normalised)
         totals[:, END] = -np.inf
         best = np.argsort(-totals, axis=None, kind="stable")[: self._width]
         best = best[np.isfinite(totals.ravel()[best])]
+        if (at >= self._length and self._ended) or self._is_settled(totals.ravel()[best]):
+            best = best[:0]
         rows, words = np.unravel_index(best, totals.shape)
-        longer = [(*self.words[row], int(word)) for row, word in zip(rows, words, strict=True)]
-        self._ended.sort(key=lambda each: -each.normalised)
-        if self._is_settled(totals.ravel()[best]):
-            return self._pursue([], np.zeros(0), np.zeros(0, np.int64))
-        return self._pursue(longer, totals.ravel()[best], rows)
+        self.words = [(*self.words[row], int(word)) for row, word in zip(rows, words, strict=True)]
+        self._totals = totals.ravel()[best]
+        return rows
 
     def _is_settled(self, totals: NDArray[np.float64]) -> bool:
         """Whether not even words that cost nothing could make up for what is lost."""
         enough = len(self._ended) >= self._count and len(totals) > 0
         return enough and bool(totals[0] / (self._length + 1) <= self._ended[self._count - 1].normalised)
 
-    def _pursue(
-        self, words: list[tuple[int, ...]], totals: NDArray[np.float64], rows: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        self.words, self._totals = words, totals
-        return rows
-
     def best(self) -> list[Decoded]:
         """The best of those that ended."""
-        return sorted(self._ended, key=lambda each: -each.normalised)[: self._count]
+        return self._ended[: self._count]
